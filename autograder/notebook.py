@@ -1,0 +1,140 @@
+"""What students call in their notebook: `check`, `hint` and `progress`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from autograder.catalogue import all_checks, find_check
+from autograder.panels import hint_panel, progress_panel, verdict_panel
+from autograder.probing import Trouble
+from autograder.verdict import Verdict, evaluate
+
+__all__ = ["CheckFailed", "check", "hint", "progress"]
+
+PROGRESS_FILE = ".elbolab_progress.json"
+VERDICT_MIME = "application/vnd.elbolab.verdict+json"
+
+
+class CheckFailed(AssertionError):
+    """A check that did not pass. In a notebook it shows as one line: the panel above says the rest."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"AssertionError: {self}"]
+
+
+def check(name: str, student: Any, seed: int | None = None) -> float | None:
+    """Check an exercise and show what holds and what does not.
+
+    Arguments:
+        name: the check, for example ``"vae.gaussian_rsample"``.
+        student: your object, for example the class ``ReparameterizedDiagonalGaussian``.
+        seed: seed of the random inputs; fresh ones when left out.
+
+    Returns:
+        The points, while grading; else None.
+
+    Raises:
+        AssertionError: the check did not pass (not while grading).
+    """
+    grading = os.environ.get("ELBOLAB_GRADING") == "1"
+    try:
+        verdict = evaluate(find_check(name), student, seed)
+    except Trouble as trouble:
+        if grading:
+            return 0.0
+        raise CheckFailed(str(trouble)) from None
+    show(verdict_panel(find_check(name), verdict), plain(verdict), {VERDICT_MIME: verdict.record()})
+    if grading:
+        return float(verdict.points)
+    remember(name, verdict)
+    if not verdict.passed:
+        raise CheckFailed(f"{name}: {verdict.message}")
+    return None
+
+
+def hint(name: str) -> None:
+    """Open the next of three hints for a check, the earlier ones above it."""
+    try:
+        found = find_check(name)
+    except Trouble as trouble:
+        print(trouble)
+        return
+    state = recall()
+    level = min(state.get(name, {}).get("hints", 0) + 1, len(found.hints))
+    state.setdefault(name, {})["hints"] = level
+    save(state)
+    text = "\n".join(f"Hint {i + 1} of {len(found.hints)}: {h}" for i, h in enumerate(found.hints[:level]))
+    show(hint_panel(found, level), text)
+
+
+def progress(unit: str = "vae") -> None:
+    """Show which checks of a unit have passed and what is left."""
+    checks = [c for n, c in all_checks().items() if n.startswith(f"{unit}.")]
+    if not checks:
+        units = sorted({n.split(".")[0] for n in all_checks()})
+        print(f'There is no unit "{unit}". There are: {", ".join(units)}.')
+        return
+    state = recall()
+    rows = [f"{'✓' if state.get(c.name, {}).get('passed') else '·'} {c.name}: {c.title}" for c in checks]
+    show(progress_panel(checks, state), "\n".join(rows))
+
+
+# --- what is kept beside the notebook ------------------------------------------------------------
+
+
+def recall() -> dict[str, dict[str, Any]]:
+    """What earlier checks and hints left here; nothing when the file is missing or damaged."""
+    try:
+        state = json.loads(Path(PROGRESS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {k: v for k, v in state.items() if isinstance(v, dict)} if isinstance(state, dict) else {}
+
+
+def save(state: dict[str, dict[str, Any]]) -> None:
+    """Write all of it or nothing. A folder that cannot be written to costs the progress, never the check."""
+    temporary = Path(f"{PROGRESS_FILE}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
+        temporary.replace(PROGRESS_FILE)
+    except OSError:
+        pass
+
+
+def remember(name: str, verdict: Verdict) -> None:
+    state = recall()
+    entry = state.setdefault(name, {})
+    entry["tries"] = entry.get("tries", 0) + 1
+    entry["points"] = verdict.points
+    entry["passed"] = verdict.passed
+    save(state)
+
+
+# --- showing -------------------------------------------------------------------------------------
+
+
+def plain(verdict: Verdict) -> str:
+    """The verdict as text, for terminals and for readers of the raw notebook."""
+    lines = [f"{'✓' if verdict.passed else '✗'} {verdict.check}: {verdict.points:g} of {verdict.max_points} points. {verdict.message}"]
+    for finding in verdict.findings:
+        if not finding.passed:
+            lines.append(f"  ✗ {finding.behavior}: {finding.message}")
+            if finding.expected:
+                lines.append(f"    expected {finding.expected}; got {finding.got}")
+    if verdict.misconception:
+        lines.append(f"  {verdict.misconception.advice}")
+    return "\n".join(lines)
+
+
+def show(html: str, text: str, more: dict[str, Any] | None = None) -> None:
+    """Display in a notebook; print elsewhere."""
+    if "ipykernel" in sys.modules:
+        from IPython.display import display
+
+        display({"text/html": html, "text/plain": text} | (more or {}), raw=True)
+    else:
+        print(text)

@@ -1,0 +1,113 @@
+"""The panels that notebooks show, as HTML. Every text from outside is escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from autograder.verdict import Check, Finding, Verdict
+
+__all__ = ["hint_panel", "progress_panel", "verdict_panel"]
+
+# Colors that read on light and on dark pages, and apart for the color-blind (Okabe and Ito 2008).
+GOOD, BAD, ASIDE = "#009e73", "#d55e00", "#0072b2"
+FONT = "font-family:system-ui,-apple-system,'Segoe UI',sans-serif;font-size:14px;line-height:1.5"
+
+
+def code(text: str) -> str:
+    """Escaped text with `backticks` as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+
+
+def box(color: str, body: str) -> str:
+    style = f"{FONT};border:1px solid {color}55;border-left:5px solid {color};border-radius:6px;padding:10px 14px;margin:6px 0;max-width:52em"
+    return f'<div style="{style}">{body}</div>'
+
+
+def verdict_panel(check: Check, verdict: Verdict) -> str:
+    """✓ or ✗, each behavior, the likely mistake, and hints on request."""
+    color = GOOD if verdict.passed else BAD
+    mark = "✓" if verdict.passed else "✗"
+    parts = [
+        f'<div style="display:flex;justify-content:space-between;gap:1em"><b style="color:{color};font-size:16px">{mark} {code(check.title)}</b>'
+        f'<span style="white-space:nowrap;opacity:.75">{verdict.points:g} of {verdict.max_points} points</span></div>'
+    ]
+    if not verdict.passed and verdict.misconception is None:
+        parts.append(f'<div style="margin:4px 0 6px">{code(verdict.message)}</div>')
+    if verdict.misconception:
+        label = "A remark" if verdict.passed else "The likely mistake"
+        title, advice = code(verdict.misconception.title), code(verdict.misconception.advice)
+        parts.append(f'<div style="margin:6px 0"><b>{label}:</b> {title}<br><span style="opacity:.85">{advice}</span></div>')
+    parts.append('<table style="border-collapse:collapse;margin:4px 0;font-size:13px">')
+    parts += [finding_row(check, f) for f in verdict.findings]
+    parts.append("</table>")
+    if not verdict.passed:
+        parts += [hint_details(check), read_on(check)]
+    return box(color, "".join(parts))
+
+
+def finding_row(check: Check, finding: Finding) -> str:
+    color, mark = (GOOD, "✓") if finding.passed else (BAD, "✗")
+    cell = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;border:none;background:none"
+    points = f"{check.behaviors[finding.behavior]} p"
+    text = code(finding.message)
+    if finding.expected or finding.got:
+        text += (
+            f'<br><span style="opacity:.8">expected <code>{escape(finding.expected)}</code>, '
+            f"got <code>{escape(finding.got)}</code></span>"
+        )
+    return (
+        f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
+        f'<td style="{cell};white-space:nowrap"><b>{escape(finding.behavior)}</b></td>'
+        f'<td style="{cell};white-space:nowrap;opacity:.7">{points}</td><td style="{cell}">{text}</td></tr>'
+    )
+
+
+def hint_details(check: Check) -> str:
+    return (
+        f'<details style="margin-top:4px"><summary style="cursor:pointer;color:{ASIDE}">Show a hint</summary>'
+        f'<div style="margin:4px 0 0 1em">{code(check.hints[0])}<br><span style="opacity:.75">More: '
+        f"<code>hint(&quot;{escape(check.name)}&quot;)</code></span></div></details>"
+    )
+
+
+def read_on(check: Check) -> str:
+    return f'<div style="opacity:.75;margin-top:4px">Read on: {code(check.read_on)}</div>' if check.read_on else ""
+
+
+def hint_panel(check: Check, level: int) -> str:
+    """The first `level` hints."""
+    rows = "".join(f'<li style="margin:3px 0">{code(h)}</li>' for h in check.hints[:level])
+    left = len(check.hints) - level
+    more = f"{left} more: run this cell again." if left else "This was the last hint."
+    return box(ASIDE, f"<b>Hints for {code(check.title)}</b><ol style='margin:4px 0'>{rows}</ol><span style='opacity:.75'>{more}</span>")
+
+
+def progress_panel(checks: Sequence[Check], state: Mapping[str, Mapping[str, Any]]) -> str:
+    """A bar of points and a row for each check."""
+    total = sum(c.max_points for c in checks)
+
+    def points(check: Check) -> float:
+        value = state.get(check.name, {}).get("points", 0)
+        return min(float(value), check.max_points) if isinstance(value, (int, float)) else 0.0
+
+    have = sum(map(points, checks))
+    share = 100 * have / total if total else 0
+    bar = (
+        f'<div style="background:{GOOD}22;border-radius:5px;height:10px;margin:6px 0;overflow:hidden">'
+        f'<div style="background:{GOOD};height:10px;width:{share:.1f}%"></div></div>'
+    )
+    cell = "text-align:left;padding:2px 12px 2px 0;border:none;background:none"
+    rows = []
+    for check in checks:
+        entry = state.get(check.name, {})
+        tried = "points" in entry
+        color, mark = (GOOD, "✓") if entry.get("passed") else (BAD, "✗") if tried else ("inherit", "·")
+        rows.append(
+            f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td><td style="{cell}"><code>{escape(check.name)}</code></td>'
+            f'<td style="{cell}">{code(check.title)}</td><td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}</td></tr>'
+        )
+    head = f"<b>{have:g} of {total} points</b> checked so far"
+    return box(ASIDE, f"{head}{bar}<table style='border-collapse:collapse;font-size:13px'>{''.join(rows)}</table>")

@@ -1,0 +1,1 @@
+"""Probes: they call the student's code and bring plain values back. No reference answer stands here."""

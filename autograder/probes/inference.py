@@ -1,0 +1,171 @@
+"""The probe of `VariationalInference`: a small linear VAE to call it with, and records of what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from autograder.probes.gaussian import as_tensor, need_callable
+from autograder.probing import OutOfTime, Trouble, describe, time_limit
+from elbolab.distributions import Bernoulli, ReparameterizedDiagonalGaussian
+
+__all__ = ["LinearVAE", "probe_inference"]
+
+DIAGNOSTICS = ("elbo", "log_px", "kl")
+TILED_SECONDS = 5.0
+
+
+class GradModeWatch(TorchFunctionMode):
+    """Notes whether the code inside turned gradients off (`torch.no_grad`)."""
+
+    def __init__(self):
+        super().__init__()
+        self.turned_off = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch._C._set_grad_enabled and args and args[0] is False:
+            self.turned_off = True
+        return func(*args, **(kwargs or {}))
+
+
+class LinearVAE(nn.Module):
+    """A VAE with one linear layer each way, Bernoulli pixels and the interface of the course's models.
+
+    It keeps the latents that it decodes, so that whoever judges can redo the arithmetic.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], event_shape: tuple[int, ...]):
+        super().__init__()
+        self.input_shape = torch.Size(event_shape)
+        pixels, self.latent_features = weights["decoder.weight"].shape
+        self.encoder = nn.Linear(pixels, 2 * self.latent_features)
+        self.decoder = nn.Linear(self.latent_features, pixels)
+        self.load_state_dict(weights)
+        self.decoded: list[Tensor] = []
+
+    def posterior(self, x: Tensor) -> ReparameterizedDiagonalGaussian:
+        return ReparameterizedDiagonalGaussian(*self.encoder(x.flatten(1)).chunk(2, dim=-1))
+
+    def prior(self, batch_size: int = 1) -> ReparameterizedDiagonalGaussian:
+        zeros = torch.zeros(batch_size, self.latent_features)
+        return ReparameterizedDiagonalGaussian(zeros, zeros.clone())
+
+    def observation_model(self, z: Tensor) -> Bernoulli:
+        self.decoded.append(z.detach().clone())
+        return Bernoulli(logits=self.decoder(z).unflatten(-1, self.input_shape), validate_args=False)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        qz = self.posterior(x)
+        z = qz.rsample()
+        return {"px": self.observation_model(z), "pz": self.prior(x.shape[0]), "qz": qz, "z": z}
+
+
+def probe_inference(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Call it on images and on flat pixels; each gives ``{"calls": records, "tiled": records}`` or ``{"trouble": ...}``."""
+    need_callable(student, "VariationalInference(beta)")
+    outputs = {}
+    for kind, event_shape in (("images", (1, 28, 28)), ("flat", (784,))):
+        try:
+            outputs[kind] = probe_kind(student, inputs, event_shape)
+        except Trouble as trouble:
+            outputs[kind] = {"trouble": str(trouble)}
+        except Exception as error:
+            outputs[kind] = {"trouble": describe(error)}
+    return outputs
+
+
+def probe_kind(student: Any, inputs: dict[str, Any], event_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Each beta on distinct examples; then the first beta on tiled ones, and each once more on the distinct ones."""
+    model = LinearVAE(inputs["weights"], event_shape)
+    x = inputs["x"].unflatten(1, event_shape)
+    tiled = x.repeat(inputs["tile"], *[1] * len(event_shape))
+    objects = [build(student, beta) for beta in inputs["betas"]]
+    outputs: dict[str, Any] = {"calls": [record(vi, model, x, beta) for vi, beta in zip(objects, inputs["betas"])], "tiled": []}
+    try:
+        with time_limit(TILED_SECONDS):
+            for _ in range(inputs["tiled_calls"]):
+                outputs["tiled"].append(record(objects[0], model, tiled, inputs["betas"][0]))
+    except OutOfTime:
+        pass  # slow is not wrong; the single calls still tell
+    except Exception as error:
+        return outputs | {"later_trouble": describe(error)}
+    outputs["calls"] += [record(vi, model, x, beta) for vi, beta in zip(objects, inputs["betas"])]
+    return outputs
+
+
+def build(student: Any, beta: float) -> Any:
+    try:
+        return student(beta)
+    except TypeError:
+        return student(beta=beta)
+
+
+def record(vi: Any, model: LinearVAE, x: Tensor, beta: float) -> dict[str, Any]:
+    """One call's loss, diagnostics, gradients and the latents it decoded, as plain values."""
+    model.decoded.clear()
+    model.train()
+    given = x.clone()
+    call = vi if callable(vi) else getattr(vi, "forward", None)
+    if call is None:
+        raise Trouble("`VariationalInference(beta)` cannot be called with `(model, x)`: it has no `forward`.")
+    with GradModeWatch() as watch:
+        loss, diagnostics = unpack(call(model, given))
+    result: dict[str, Any] = {"beta": beta, "loss": loss.detach().clone(), "changed_x": not torch.equal(given, x)}
+    try:
+        values = {name: diagnostic(diagnostics, name) for name in DIAGNOSTICS}
+    except Trouble as trouble:  # the loss can be judged all the same
+        result["diagnostics_trouble"] = str(trouble)
+        values = {name: torch.zeros(0) for name in DIAGNOSTICS}
+    result["with_graph"] = [name for name, value in values.items() if value.requires_grad]
+    result["no_grad_used"] = watch.turned_off
+    result |= {name: value.detach().clone() for name, value in values.items()}
+    result["decoded"] = list(model.decoded)
+    result["attached"] = loss.requires_grad
+    if loss.requires_grad:
+        try:
+            names, parameters = zip(*model.named_parameters())
+            grads = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
+            result["grads"] = {n: torch.zeros_like(p) if g is None else g for n, p, g in zip(names, parameters, grads)}
+        except RuntimeError as error:
+            result["gradient_trouble"] = describe(error)
+    return result
+
+
+def unpack(result: Any) -> tuple[Tensor, Any]:
+    """The loss and the diagnostics out of ``loss, diagnostics, outputs`` (a tuple, a namedtuple, or by name)."""
+    if result is None:
+        raise Trouble("`vi(model, x)` returned None. End with `return loss, diagnostics, outputs`.")
+    if isinstance(result, Mapping) and "loss" in result and "diagnostics" in result:
+        loss, diagnostics = result["loss"], result["diagnostics"]
+    elif isinstance(result, (tuple, list)) and len(result) >= 3:
+        loss, diagnostics = result[0], result[1]
+    elif hasattr(result, "loss") and hasattr(result, "diagnostics"):
+        loss, diagnostics = result.loss, result.diagnostics
+    else:
+        what = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
+        raise Trouble(f"`vi(model, x)` must return three things, `loss, diagnostics, outputs`; yours returned {what}.")
+    if isinstance(loss, (int, float)):
+        loss = torch.tensor(float(loss))
+    return as_tensor(loss, "vi(model, x)[0], the loss"), diagnostics
+
+
+def diagnostic(diagnostics: Any, name: str) -> Tensor:
+    """One diagnostic, from a dict or by attribute; plain numbers and arrays are taken as tensors."""
+    if isinstance(diagnostics, Mapping):
+        value = diagnostics.get(name)
+        has = ", ".join(map(str, diagnostics))
+    else:
+        value = getattr(diagnostics, name, None)
+        has = type(diagnostics).__name__
+    if value is None:
+        raise Trouble(f'The diagnostics have no entry "{name}". They need "elbo", "log_px" and "kl"; yours: {has or "none"}.')
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(value, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError):
+            raise Trouble(f'The diagnostic "{name}" is {type(value).__name__} where a tensor of shape (batch,) was expected.') from None
+    return as_tensor(value, f'diagnostics["{name}"]')

@@ -1,0 +1,120 @@
+"""The guard in which student code runs: a known start, silence, a time limit, and no exception past it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import signal
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["OutOfTime", "Trouble", "known_state", "run_probe", "time_limit"]
+
+
+class Trouble(Exception):
+    """Student code that cannot be judged. The text is the message that its author reads."""
+
+
+class OutOfTime(BaseException):
+    """The time limit passed. Not an `Exception`, so that a student's ``except Exception`` lets it through."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `OutOfTime` in the body after `seconds`, where the platform can (the main thread on Unix)."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(signum, frame):
+        raise OutOfTime
+
+    started = time.monotonic()
+    before = signal.signal(signal.SIGALRM, ring)
+    # The alarm repeats: a bare ``except:`` in a loop may swallow the first one.
+    outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if outer:  # a limit around this one goes on with what is left of it
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - started), 0.01), 0.5)
+
+
+@contextlib.contextmanager
+def known_state(seed: int) -> Iterator[None]:
+    """Start from torch's defaults and a seed; give back every global setting as it was.
+
+    The body can neither shift the notebook's random stream nor inherit a grad mode
+    or default dtype that an earlier cell left changed.
+    """
+    grad, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    torch_rng, numpy_rng, python_rng = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.set_grad_enabled(True)
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        torch.set_rng_state(torch_rng)
+        np.random.set_state(numpy_rng)
+        random.setstate(python_rng)
+
+
+def describe(error: BaseException) -> str:
+    """What an exception in the student's code was and where, in one sentence."""
+    where = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        own = "/autograder/" in frame.filename.replace("\\", "/")
+        if not own and "site-packages" not in frame.filename and frame.line:
+            where = f" at `{frame.line.strip()}`"
+    if isinstance(error, NotImplementedError) and not str(error):
+        return "This exercise is still to be done: your code raises NotImplementedError."
+    text = " ".join(str(error).split())
+    return f"Your code raised {type(error).__name__}{where}: {text[:300] or 'no message'}"
+
+
+def run_probe(
+    probe: Callable[[Any, dict[str, Any]], dict[str, Any]],
+    student: Any,
+    inputs: dict[str, Any],
+    seed: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """Call `probe` and return its outputs, or ``{"trouble": sentence}``; never raises for what the student wrote."""
+    silence = io.StringIO()
+    try:
+        with (
+            known_state(seed),
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(silence),
+            contextlib.redirect_stderr(silence),
+            time_limit(seconds),
+        ):
+            warnings.simplefilter("ignore")
+            return probe(student, inputs)
+    except Trouble as trouble:
+        return {"trouble": str(trouble)}
+    except OutOfTime:
+        return {"trouble": f"Your code was still running after {seconds:g} seconds and was stopped. Is there a loop that never ends?"}
+    except KeyboardInterrupt:
+        raise
+    except RecursionError:
+        return {"trouble": "Your code calls itself without end (RecursionError)."}
+    except BaseException as error:  # SystemExit and friends: one submission's trouble only
+        return {"trouble": describe(error)}
