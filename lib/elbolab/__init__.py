@@ -1,0 +1,24 @@
+"""The library of ELBO Lab: small modules that teach variational inference by being read.
+
+A module is imported when it is first used, so `import elbolab` takes no time and changes nothing
+in the process.
+
+>>> import elbolab
+>>> elbolab.inference.reduce.__name__
+'reduce'
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+__all__ = ["data", "distributions", "explore", "inference", "models", "plotting", "training"]
+
+
+def __getattr__(name):
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"elbolab has no module '{name}'; it has {', '.join(__all__)}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

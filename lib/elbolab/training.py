@@ -1,0 +1,233 @@
+"""Train a model, evaluate it on a whole split, and keep the history as a table.
+
+Setting the environment variable ELBOLAB_FAST=1 shortens every training: `fit` then stops after
+FAST_EPOCHS epochs or FAST_STEPS steps, whichever comes first. Grading and tests do that.
+"""
+
+import contextlib
+import math
+import os
+
+import torch
+from torch import Tensor
+
+from .data import Dataset, Split, batches
+from .progress import LiveFigure, ProgressBar
+
+__all__ = ["budget", "evaluate", "fast", "fit", "make_optimizer", "train_step"]
+
+FAST_EPOCHS, FAST_STEPS = 4, 400
+QUANTITIES = ("loss", "elbo", "log_px", "kl")
+
+
+def fast() -> bool:
+    """Is the environment variable ELBOLAB_FAST set (to anything but 0)?"""
+    return os.environ.get("ELBOLAB_FAST", "0") not in ("", "0")
+
+
+def budget(epochs: int) -> int:
+    """The epochs that `fit` really trains: as asked, or at most FAST_EPOCHS under ELBOLAB_FAST=1."""
+    return min(epochs, FAST_EPOCHS) if fast() else epochs
+
+
+def make_optimizer(model, lr: float = 1e-3) -> torch.optim.Optimizer:
+    """Adam; all parameters are updated by one fused kernel where torch has it for their device."""
+    try:
+        return torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+    except RuntimeError:
+        return torch.optim.Adam(model.parameters(), lr=lr)
+
+
+def train_step(model, vi, optimizer, x: Tensor) -> tuple[Tensor, dict]:
+    """One step down the gradient of the loss on a batch x; returns loss `()` and diagnostics `(batch,)`.
+
+    Nothing is turned into a Python number here: `.item()` would make us wait for every step.
+    """
+    optimizer.zero_grad()  # first of all: the memory of the old gradients serves the forward pass
+    loss, diagnostics, _ = vi(model, x)
+    loss.backward()
+    optimizer.step()
+    return loss.detach(), {name: value.detach() for name, value in diagnostics.items()}
+
+
+def evaluate(model, vi, split: Split | Tensor, batch_size: int = 1000, seed: int = 0) -> dict:
+    """Means of loss, elbo, log_px and kl over a whole split, in nats.
+
+    The noise is seeded, so that two epochs or two models differ by what they learned and not by
+    luck; torch's own generator is as it was afterwards.
+    """
+    log = []
+    with _seeded(seed, model), _evaluating(model):
+        for x in batches(split, batch_size, shuffle=False):
+            loss, diagnostics, _ = vi(model, x)
+            log.append((loss, diagnostics, len(x)))
+    return _means(log)
+
+
+def fit(
+    model,
+    vi,
+    data: Dataset | Split | Tensor,
+    epochs: int = 10,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    seed: int | None = 0,
+    live=None,
+    evaluate_every: int = 1,
+    max_steps: int | None = None,
+    progress: bool = True,
+):
+    """Train the model in place with Adam and return its history.
+
+    Arguments:
+        model: what `vi` takes; its parameters are updated.
+        vi: an objective, `vi(model, x) -> loss, diagnostics, outputs` like `VariationalInference`.
+        data: a Dataset (trained on .train, watched on .validation), or a Split or Tensor alone.
+        epochs: passes over the training images; `budget` may shorten them.
+        seed: of order, pixels and noise. The same seed and the same initial weights give the same
+            result, and torch's own generator is as it was afterwards. None: use torch's own.
+        live: a figure that is redrawn in place in a notebook: True for the nine panels, or a
+            function `(model, data, history) -> Figure`.
+        evaluate_every: epochs between two rows of the history.
+        max_steps: stop after so many steps.
+        progress: show a bar (on stdout).
+
+    Returns:
+        A DataFrame with the columns epoch, step, split ("train" or "validation"), loss, elbo,
+        log_px, kl. A training row is the mean over the steps since the last one, while the model
+        was changing; a validation row is the mean over the whole split. `history.attrs["stopped"]`
+        is None, "interrupted" (the stop button; what was learned is kept) or "not finite" (the
+        weights of the last row are put back).
+    """
+    train, validation = getattr(data, "train", data), getattr(data, "validation", None)
+    if not len(train):
+        raise ValueError("fit: the training split is empty; look at the classes and the limit it was loaded with.")
+    epochs = budget(epochs)
+    steps = [epochs * math.ceil(len(train) / batch_size), max_steps, FAST_STEPS if fast() else None]
+    run = _Run(model, vi, train, validation, batch_size, last_step=min(s for s in steps if s is not None))
+    run.optimizer, run.bar = make_optimizer(model, lr), ProgressBar(run.last_step, batch_size, progress)
+    figure = LiveFigure(live)
+    with _seeded(seed, model):
+        try:
+            while run.step < run.last_step:
+                run.train_epoch()
+                if run.epoch % evaluate_every == 0 or run.step >= run.last_step:
+                    run.record()
+                    with _seeded(0, model):
+                        figure.show(model, data, run.history())
+        except KeyboardInterrupt:
+            run.interrupt()
+        except (FloatingPointError, ValueError) as error:
+            run.put_back(error)
+        finally:
+            run.bar.close(run.epoch, run.step, run.rows)
+    with _seeded(0, model):
+        figure.show(model, data, run.history(), last=True)
+    history = run.history()
+    history.attrs.update(stopped=run.stopped, seed=seed, seconds=round(run.bar.seconds(), 2))
+    return history
+
+
+class _Run:
+    """The state of one training: where it stands, what it has recorded, how it ended."""
+
+    def __init__(self, model, vi, train, validation, batch_size, last_step):
+        self.model, self.vi, self.train, self.validation = model, vi, train, validation
+        self.batch_size, self.last_step = batch_size, last_step
+        self.epoch = self.step = 0
+        self.stopped = None
+        self.log, self.rows = [], []  # batches since the last row; rows of the history
+        self.weights = self._copy_weights()
+
+    def train_epoch(self):
+        self.epoch += 1
+        self.model.train()
+        for x in batches(self.train, self.batch_size):
+            self.log.append((*train_step(self.model, self.vi, self.optimizer, x), len(x)))
+            self.step += 1
+            if self.bar.due():
+                # The only place within an epoch where a loss becomes a number.
+                self.bar.show(self.epoch, self.step, _finite(self.log[-1][0]))
+            if self.step >= self.last_step:
+                break
+
+    def record(self):
+        """A row for what was trained since the last one, a row for the whole validation split."""
+        means = {"train": _means(self.log)}
+        if self.validation is not None and len(self.validation):
+            means["validation"] = evaluate(self.model, self.vi, self.validation)
+        for split in means:
+            self._add_row(split, means[split])
+        self.log, self.weights = [], self._copy_weights()
+
+    def interrupt(self):
+        self.stopped = "interrupted"
+        if self.log:
+            self._add_row("train", _means(self.log))
+        self.bar.say(f"Stopped by you in epoch {self.epoch}, step {self.step}; what was learned is kept.")
+
+    def put_back(self, error):
+        """Go back to the weights of the last row if the error means that numbers went wrong; else raise it."""
+        # Distributions that validate their arguments meet a NaN before the loss does.
+        if isinstance(error, ValueError) and all(p.isfinite().all() for p in self.model.parameters()):
+            raise error
+        self.stopped = "not finite"
+        self.model.load_state_dict(self.weights)
+        self.bar.say(
+            f"Stopped in epoch {self.epoch}, step {self.step}: the loss is not finite any more. The weights of the "
+            f"last row of the history (or the first weights) are back in place; try a smaller learning rate."
+        )
+
+    def history(self):
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=["epoch", "step", "split", *QUANTITIES])
+
+    def _add_row(self, split, means):
+        self.rows.append({"epoch": self.epoch, "step": self.step, "split": split, **means})
+
+    def _copy_weights(self):
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+
+def _means(log: list) -> dict:
+    """Means over the examples of the logged batches: loss (which must be finite), elbo, log_px, kl."""
+    losses, diagnostics, sizes = zip(*log, strict=True)
+    sizes = torch.tensor(sizes, dtype=torch.float64)
+    loss = (torch.stack(losses).double().cpu() * sizes).sum() / sizes.sum()
+    means = {"loss": _finite(loss)}
+    for name in QUANTITIES[1:]:
+        parts = [d[name].reshape(-1) for d in diagnostics if name in d]
+        means[name] = torch.cat(parts).double().mean().item() if parts else math.nan
+    return means
+
+
+def _finite(loss: Tensor) -> float:
+    number = float(loss)
+    if not math.isfinite(number):
+        raise FloatingPointError(f"the loss is {number}")
+    return number
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None, model):
+    """Run a block from this seed, with torch's own generators as before afterwards."""
+    if seed is None:
+        yield
+        return
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _evaluating(model):
+    """Run a block without gradients and in evaluation mode, and put the mode back."""
+    mode = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(mode)
