@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
         return float(verdict.points)
     remember(name, verdict)
     if not verdict.passed:
-        raise CheckFailed(f"{name}: {verdict.message}")
+        # nbgrader's Validate shows one line of it.
+        raise CheckFailed(textwrap.shorten(f"{name}: {verdict.message}", 110, placeholder=" ..."))
     return None
 
 

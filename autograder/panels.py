@@ -41,22 +41,24 @@ def verdict_panel(check: Check, verdict: Verdict) -> str:
         title, advice = code(verdict.misconception.title), code(verdict.misconception.advice)
         parts.append(f'<div style="margin:6px 0"><b>{label}:</b> {title}<br><span style="opacity:.85">{advice}</span></div>')
     parts.append('<table style="border-collapse:collapse;margin:4px 0;font-size:13px">')
-    parts += [finding_row(check, f) for f in verdict.findings]
+    parts += [finding_row(check, f, said=verdict.message) for f in verdict.findings]
     parts.append("</table>")
     if not verdict.passed:
         parts += [hint_details(check), read_on(check)]
     return box(color, "".join(parts))
 
 
-def finding_row(check: Check, finding: Finding) -> str:
+def finding_row(check: Check, finding: Finding, said: str) -> str:
+    """A row for one behavior; what the panel has said above is not repeated."""
     color, mark = (GOOD, "✓") if finding.passed else (BAD, "✗")
     cell = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;border:none;background:none"
-    points = f"{check.behaviors[finding.behavior]} p"
-    text = code(finding.message)
+    count = check.behaviors[finding.behavior]
+    points = f"{count} point" + ("s" if count != 1 else "")
+    text = "" if finding.message == said else code(finding.message)
     if finding.expected or finding.got:
         text += (
-            f'<br><span style="opacity:.8">expected <code>{escape(finding.expected)}</code>, '
-            f"got <code>{escape(finding.got)}</code></span>"
+            f'<div style="opacity:.8">expected <code>{escape(finding.expected)}</code></div>'
+            f'<div style="opacity:.8">got <code>{escape(finding.got)}</code></div>'
         )
     return (
         f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'

