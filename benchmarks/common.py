@@ -23,6 +23,8 @@ def describe_machine() -> dict:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": platform.system(),
+        # Above the number of cores, other work was running at the same time and timings mean little.
+        "load at the end": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
 
 

@@ -24,15 +24,14 @@ from pathlib import Path
 
 import torch
 from common import describe_machine, write_result
-from torch import nn
-from torch.distributions import Bernoulli, Normal
-from torch.utils.data import DataLoader
-
 from elbolab import sources
 from elbolab.data import batches, load_mnist
 from elbolab.inference import VariationalInference
 from elbolab.models import VariationalAutoencoder, mlp
 from elbolab.training import make_optimizer, train_step
+from torch import nn
+from torch.distributions import Bernoulli, Normal
+from torch.utils.data import DataLoader
 
 BATCH, LATENTS, HIDDEN, LR = 64, 2, (256, 128), 1e-3
 TARGETS = {"classic / ours": ("at least", 2.3), "ours / floor": ("at most", 2.2)}

@@ -157,23 +157,25 @@ def _split(raw, validation: float | None, generator: torch.Generator):
     order = torch.randperm(len(raw.labels), generator=generator)
     test = torch.randperm(len(raw.test_labels), generator=generator)
     if not len(raw.test_labels):
-        chosen, order = _stratified(raw.labels, order, 0.2)
+        chosen, order = _stratified(raw.labels, order, 0.2, generator)
         test_pair = raw.images[chosen], raw.labels[chosen]
     else:
         test_pair = raw.test_images[test], raw.test_labels[test]
-    held_out, kept = _stratified(raw.labels, order, raw.validation if validation is None else validation)
+    held_out, kept = _stratified(raw.labels, order, raw.validation if validation is None else validation, generator)
     return (raw.images[kept], raw.labels[kept]), (raw.images[held_out], raw.labels[held_out]), test_pair
 
 
-def _stratified(labels: Tensor, order: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Cut `order` into (chosen, rest) so that each label gives the same fraction to chosen (+- 1 image)."""
+def _stratified(labels: Tensor, order: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Cut `order` into (chosen, rest), each in random order; every label gives the same fraction to chosen (+- 1 image)."""
     quantile = torch.full((len(labels),), 2.0)  # of each example among those of its label; 2 where it is not in `order`
     for label in labels.unique():
         members = order[labels[order] == label]
         quantile[members] = (torch.arange(len(members)) + 0.5) / len(members)
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     chosen[quantile.argsort(stable=True)[: round(fraction * len(order))]] = True
-    return order[chosen[order]], order[~chosen[order]]
+    # The cut took the first members of each label, so both parts begin in a skewed order: shuffle again.
+    parts = order[chosen[order]], order[~chosen[order]]
+    return tuple(part[torch.randperm(len(part), generator=generator)] for part in parts)
 
 
 def _check_arguments(classes, binarize, validation, limit) -> None:

@@ -16,7 +16,7 @@ from .progress import LiveFigure, ProgressBar
 
 __all__ = ["budget", "evaluate", "fast", "fit", "make_optimizer", "train_step"]
 
-FAST_EPOCHS, FAST_STEPS = 4, 400
+FAST_EPOCHS, FAST_STEPS = 4, 100
 QUANTITIES = ("loss", "elbo", "log_px", "kl")
 
 

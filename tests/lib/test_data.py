@@ -144,8 +144,10 @@ def test_batches_with_a_generator_leave_the_global_one_alone(subset):
 # --- sources -----------------------------------------------------------------------------------------------------
 
 
-def test_fallback_says_so_in_one_plain_line(subset, capsys):
-    load_mnist(subset)
+def test_fallback_says_so_once_in_one_plain_line(subset, capsys):
+    sources._told.clear()
+    for _ in range(2):
+        load_mnist(subset)
     out, err = capsys.readouterr()
     assert err == "" and out.count("\n") == 1 and "5,000 images" in out and str(subset) in out
 
