@@ -26,8 +26,8 @@ import numpy as np
 import torch
 
 from autograder.border import Malformed, decode, encode
-from autograder.probing import OutOfTime, Trouble, run_probe, time_limit
-from autograder.verdict import Check, Verdict, draw_inputs, judge_outputs, troubled
+from autograder.probing import OutOfTime, run_probe, time_limit
+from autograder.verdict import Check, Verdict, draw_inputs, judge_outputs
 
 __all__ = ["check_files"]
 

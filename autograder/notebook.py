@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -66,7 +67,7 @@ def hint(name: str) -> None:
         print(trouble)
         return
     state = recall()
-    level = min(state.get(name, {}).get("hints", 0) + 1, len(found.hints))
+    level = min(count(state.get(name, {}), "hints") + 1, len(found.hints))
     state.setdefault(name, {})["hints"] = level
     save(state)
     text = "\n".join(f"Hint {i + 1} of {len(found.hints)}: {h}" for i, h in enumerate(found.hints[:level]))
@@ -97,6 +98,12 @@ def recall() -> dict[str, dict[str, Any]]:
     return {k: v for k, v in state.items() if isinstance(v, dict)} if isinstance(state, dict) else {}
 
 
+def count(entry: dict[str, Any], key: str) -> int:
+    """A number that an earlier call left; 0 when it is missing or damaged."""
+    value = entry.get(key)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
 def save(state: dict[str, dict[str, Any]]) -> None:
     """Write all of it or nothing. A folder that cannot be written to costs the progress, never the check."""
     temporary = Path(f"{PROGRESS_FILE}.{os.getpid()}")
@@ -104,13 +111,14 @@ def save(state: dict[str, dict[str, Any]]) -> None:
         temporary.write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
         temporary.replace(PROGRESS_FILE)
     except OSError:
-        pass
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def remember(name: str, verdict: Verdict) -> None:
     state = recall()
     entry = state.setdefault(name, {})
-    entry["tries"] = entry.get("tries", 0) + 1
+    entry["tries"] = count(entry, "tries") + 1
     entry["points"] = verdict.points
     entry["passed"] = verdict.passed
     save(state)

@@ -85,6 +85,8 @@ def describe(error: BaseException) -> str:
             where = f" at `{frame.line.strip()}`"
     if isinstance(error, NotImplementedError):
         return "This exercise is still to be done: your code raises NotImplementedError."
+    if isinstance(error, RecursionError):
+        return "Your code calls itself without end (RecursionError)."
     text = " ".join(str(error).split())
     return f"Your code raised {type(error).__name__}{where}: {text[:300] or 'no message'}"
 
@@ -114,7 +116,5 @@ def run_probe(
         return {"trouble": f"Your code was still running after {seconds:g} seconds and was stopped. Is there a loop that never ends?"}
     except KeyboardInterrupt:
         raise
-    except RecursionError:
-        return {"trouble": "Your code calls itself without end (RecursionError)."}
     except BaseException as error:  # SystemExit and friends: one submission's trouble only
         return {"trouble": describe(error)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from autograder.probing import Trouble, run_probe
+from autograder.probing import Trouble, known_state, run_probe
 
 __all__ = ["Check", "Finding", "Misconception", "Verdict", "evaluate", "failed", "passed"]
 
@@ -152,18 +152,21 @@ def troubled(check: Check, message: str) -> Verdict:
 
 def draw_inputs(check: Check, seed: int) -> dict[str, Any]:
     """The random inputs that `seed` gives, the same on every machine."""
-    return check.draw(torch.Generator().manual_seed(seed % 2**63))
+    with known_state(seed):  # inputs do not depend on the notebook's default dtype
+        return check.draw(torch.Generator().manual_seed(seed % 2**63))
 
 
 def judge_outputs(check: Check, inputs: dict[str, Any], outputs: dict[str, Any]) -> Verdict:
     """Judge what a probe brought back, malformed or not."""
-    if "trouble" in outputs:
-        return troubled(check, str(outputs["trouble"]))
     try:
+        if "trouble" in outputs:
+            return troubled(check, str(outputs["trouble"]))
         with torch.no_grad():
             return conclude(check, check.judge(inputs, outputs))
     except Trouble as trouble:
         return troubled(check, str(trouble))
+    except Exception as error:  # outputs that no probe returns: forged, or of a kind that nobody foresaw
+        return troubled(check, f"What your code returned cannot be judged ({type(error).__name__}).")
 
 
 def evaluate(check: Check, student: Any, seed: int | None = None, seconds: float = 20.0) -> Verdict:

@@ -11,6 +11,7 @@ import time
 
 import torch
 from common import describe_machine, write_result
+
 from elbolab.data import Split, load_mnist
 from elbolab.inference import VariationalInference, active_units, log_likelihood
 from elbolab.models import VariationalAutoencoder

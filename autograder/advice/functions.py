@@ -1,6 +1,6 @@
 """Mistakes in the small functions of unit 01: name, (title, advice, the points it costs)."""
 
-__all__ = ["BERNOULLI", "ESTIMATORS", "PATHWISE", "SCORE", "GAUSSIAN_KL"]
+__all__ = ["BERNOULLI", "GAUSSIAN_KL", "PATHWISE", "SCORE"]
 
 BERNOULLI = {
     "bernoulli_negated": (
@@ -113,63 +113,84 @@ GAUSSIAN_KL = {
     ),
 }
 
+BOTH = ("unbiased", "estimator")
+
 ESTIMATORS = {
     "already_averaged": (
         "The samples are averaged; one estimate for each sample is asked for.",
         "Return the num_samples single-sample estimates, so that their spread can be seen.",
+        BOTH,
     ),
     "divided_by_num_samples": (
         "Each estimate is divided by the number of samples.",
         "A single-sample estimate is f's own gradient at one sample; averaging comes later.",
+        BOTH,
     ),
     "sign_flipped": (
         "The sign of the gradient is wrong.",
         "d/dmu log q(z) = (z - mu) / sigma^2, and dz/dmu = 1.",
+        ("unbiased",),
     ),
     "gradient_of_log_sigma": (
         "This is the gradient with respect to log_sigma.",
         "The derivative with respect to mu is asked for.",
+        BOTH,
     ),
     "no_randomness": (
         "All estimates are the same: no sample is drawn for each.",
         "Draw num_samples values of epsilon.",
+        BOTH,
     ),
 }
 
-PATHWISE = ESTIMATORS | {
+
+def charged(check: str, table: dict[str, tuple[str, str, tuple[str, ...]]]) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """The table with its behaviors as points of `check`."""
+    return {name: (title, advice, tuple(f"{check}:{b}" for b in behaviors)) for name, (title, advice, behaviors) in table.items()}
+
+
+PATHWISE = charged("vae.pathwise_gradient", ESTIMATORS | {
     "score_for_pathwise": (
         "This is the score-function estimator; the reparameterized one is asked for.",
         "Write z = mu + sigma * epsilon and differentiate f(z) through z.",
+        ("estimator",),
     ),
     "derivative_at_mu": (
         "The derivative is taken at mu, not at the samples.",
         "Differentiate f at z = mu + sigma * epsilon.",
+        BOTH,
     ),
     "wrong_sigma": (
         "The samples have the wrong spread.",
         "sigma = exp(log_sigma).",
+        BOTH,
     ),
-}
+})
 
-SCORE = ESTIMATORS | {
+SCORE = charged("vae.score_gradient", ESTIMATORS | {
     "pathwise_for_score": (
         "This is the reparameterized estimator; the score function is asked for.",
         "Multiply f(z) with d/dmu log q(z) = (z - mu) / sigma^2; f itself is not differentiated.",
+        ("estimator",),
     ),
     "f_left_out": (
         "f is left out: this is the score alone, whose mean is zero.",
         "Multiply the score with f(z).",
+        BOTH,
     ),
     "score_without_square": (
         "The score is divided by sigma once; it needs sigma squared.",
         "d/dmu log q(z) = (z - mu) / sigma^2.",
+        BOTH,
     ),
     "score_is_zero": (
         "The gradient of log q is zero, because z moved along with mu.",
         "Differentiate log q(z) with z held fixed: sample z without gradient.",
+        BOTH,
     ),
     "f_without_score": (
         "f(z) is returned without the score.",
         "Multiply f(z) with d/dmu log q(z) = (z - mu) / sigma^2.",
+        BOTH,
     ),
-}
+})

@@ -33,12 +33,12 @@ SHARED = {
     "softplus_for_exp": (
         "sigma is made with softplus where the exercise says exp.",
         "The second argument is the logarithm of sigma; its inverse is exp.",
-        (f"{RSAMPLE}:distribution",),
+        (f"{RSAMPLE}:distribution", f"{LOG_PROB}:value"),
     ),
     "precision_for_sigma": (
         "1 / sigma stands where sigma belongs.",
-        "Multiply the noise by sigma = exp(log_sigma); do not divide.",
-        (f"{RSAMPLE}:distribution",),
+        "Multiply the noise by sigma = exp(log_sigma); do not divide. The density divides the distance by it.",
+        (f"{RSAMPLE}:distribution", f"{LOG_PROB}:value"),
     ),
     "wrong_mean": (
         "The mean is not mu.",

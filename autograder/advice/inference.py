@@ -33,7 +33,7 @@ INFERENCE = {
     "batch_sum": (
         "A diagnostic is summed over the batch.",
         "Sum over pixels or latents and keep the batch dimension.",
-        (f"{ELBO}:log_px",),
+        (f"{ELBO}:log_px", f"{BETA}:gradient"),
     ),
     "squared_error_for_log_px": (
         "A squared error stands where log p(x|z) belongs.",
@@ -49,6 +49,21 @@ INFERENCE = {
         "The product over 784 pixels underflows to zero before the logarithm is taken.",
         "Add up log-probabilities in place of multiplying probabilities.",
         (f"{ELBO}:log_px", f"{BETA}:objective", f"{BETA}:gradient"),
+    ),
+    "decodes_the_mean": (
+        "log p(x|z) is taken at the mean of q(z|x), not at a sample.",
+        "The ELBO is an expectation over z ~ q(z|x): use the px that the model made from the sample z.",
+        (f"{ELBO}:log_px", f"{BETA}:gradient"),
+    ),
+    "bits_for_nats": (
+        "These are bits, and nats are asked for.",
+        "All logarithms in this course are natural: do not divide by log 2.",
+        (f"{ELBO}:log_px", f"{ELBO}:kl", f"{BETA}:gradient"),
+    ),
+    "log_px_and_kl_swapped": (
+        "log_px and kl have changed places in the diagnostics.",
+        "Each value belongs under its own name.",
+        (f"{ELBO}:log_px", f"{ELBO}:kl"),
     ),
     "beta_on_reconstruction": (
         "beta multiplies the reconstruction where it belongs to the KL.",
@@ -178,7 +193,7 @@ INFERENCE = {
     "silent_broadcasting": (
         "A (batch,) and a (batch, 1) tensor broadcast to (batch, batch).",
         "Both terms must have shape (batch,): each sums over all dimensions but the first, without keepdim.",
-        (f"{ELBO}:elbo",),
+        (f"{ELBO}:kl", f"{ELBO}:elbo"),
     ),
     "scalar_diagnostics": (
         "The diagnostics are single numbers.",
@@ -188,7 +203,7 @@ INFERENCE = {
     "not_summed": (
         "Dimensions are left that have to be summed.",
         "Sum over all dimensions but the first: `reduce` does.",
-        (f"{ELBO}:log_px", f"{ELBO}:kl", f"{ELBO}:elbo"),
+        (f"{ELBO}:log_px", f"{ELBO}:kl"),
     ),
     "wrong_shape": (
         "A diagnostic has the wrong shape.",
@@ -273,7 +288,7 @@ INFERENCE = {
     "changes_its_inputs": (
         "x is changed in place.",
         "Methods ending in an underscore and += overwrite their tensor; make a new one.",
-        (f"{ELBO}:log_px",),
+        (f"{ELBO}:log_px", f"{BETA}:gradient"),
     ),
     "flat_pixels_only": (
         "This sums over one dimension only.",

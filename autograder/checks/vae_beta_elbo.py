@@ -136,7 +136,8 @@ def gradient_matches(call: Call, **what) -> bool:
         for kl in ("sample", "closed")
         for want in (
             call.truth.gradient(zs[0], kl, call.beta, **what),
-            *([mean_gradient([call.truth.gradient(z, kl, call.beta, **what) for z in zs])] if len(zs) > 1 else []),
+            call.truth.gradient(zs[-1], kl, call.beta, **what),
+            *(mean_gradient([call.truth.gradient(z, kl, call.beta, **what) for z in some]) for some in (zs, zs[1:]) if len(some) > 1),
         )
     )
 
@@ -177,18 +178,23 @@ def judge_gradient(calls: Calls, objective: Finding) -> Finding:
         return failed("gradient", "The gradient of the loss is not finite.", None, expected, "NaN or infinity")
     if not objective.passed:
         return passed("gradient", "The loss carries a graph; its value is judged above.")
-    right = all(gradient_matches(c) for c in calls.calls) or gradient_right_on_average(calls)
-    true = all(any(close(c.loss.mean(), want) for want in true_losses(c)) for c in calls.calls)
+    judged = [c for c in calls.every if "grads" in c.record]
+    right = all(gradient_matches(c) for c in judged) or gradient_right_on_average(calls)
+    true = all(any(close(c.loss.mean(), want) for want in true_losses(c)) for c in judged)
     causes = [over_calls(calls, lambda call, find=find: find(calls, call)) for find in (find_log_px, find_kl)]
     if right and (true or all(c.passed for c in causes) or loss_is_right_on_average(calls)):
         return passed("gradient", "The gradient is right for encoder and decoder.")
+    if not (right and true) and any(c.record["changed_x"] for c in calls.calls):
+        return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
     for cause in causes:
         if not cause.passed and not (right and true):
             return failed("gradient", f"The loss is put together right, but {cause.behavior} in it is wrong: see vae.elbo first.",
                           cause.misconception, expected, "the gradient of something else")
     encoder = any(bool(grads[n].any()) for n in grads if n.startswith("encoder"))
     decoder = any(bool(grads[n].any()) for n in grads if n.startswith("decoder"))
-    if distance(grads, first.truth.gradient(first.z[0], None, 0.0)) < 0.02:
+    if not encoder and not decoder:
+        name = "loss_without_graph"
+    elif distance(grads, first.truth.gradient(first.z[0], None, 0.0)) < 0.02:
         name = "kl_without_gradient"
     elif not decoder:
         name = "log_px_without_gradient"

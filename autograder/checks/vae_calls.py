@@ -19,7 +19,8 @@ SIGMAS = 6.5  # of the mean of many samples: a false alarm in less than 1e-9 of 
 
 def close(got: Tensor, want: Tensor, rtol: float = 2e-5, atol: float = 3e-3) -> bool:
     """The same shape and, up to rounding in float32, the same finite values."""
-    return got.shape == want.shape and bool(((got.double() - want).abs() <= atol + rtol * want.abs()).all())
+    # An infinite `want` would have an infinite tolerance, and agree with everything.
+    return got.shape == want.shape and bool((want.isfinite() & ((got.double() - want).abs() <= atol + rtol * want.abs())).all())
 
 
 def shown(values: Tensor) -> str:
@@ -58,16 +59,18 @@ class Call:
         return torch.stack([self.truth.kl_at(z) for z in self.z])
 
     def right_log_px(self) -> list[Tensor]:
-        """log p(x|z) at the first, the last and the mean of the decoded samples."""
+        """log p(x|z) at the first, the last and the mean of the decoded samples, with and without the model's own."""
         if not self.sampled:
             return []
-        return [self.log_px_each[0], self.log_px_each[-1], self.log_px_each.mean(0)]
+        each = self.log_px_each
+        return [each[0], each[-1], each.mean(0), *([each[1:].mean(0)] if len(each) > 2 else [])]
 
     def right_kl(self) -> list[Tensor]:
         """KL(q||p) in closed form, and estimated at the decoded samples."""
         if not self.sampled:
             return [self.truth.kl()]
-        return [self.kl_each[0], self.truth.kl(), self.kl_each[-1], self.kl_each.mean(0)]
+        each = self.kl_each
+        return [each[0], self.truth.kl(), each[-1], each.mean(0), *([each[1:].mean(0)] if len(each) > 2 else [])]
 
     def per_example(self, values: Tensor) -> Tensor:
         """(tile * examples,) -> (tile, examples)."""
@@ -81,7 +84,14 @@ class Calls:
         self.calls = [Call(inputs, r) for r in outputs["calls"]]
         self.tiled = [Call(inputs, r, inputs["tile"]) for r in outputs["tiled"]]
         self.truth = self.calls[0].truth
+        # Many examples at once show what happens to few of them, such as a KL that is cut off at zero.
+        self.every = [*self.calls, *self.tiled[:1]]
         self.later_trouble = outputs.get("later_trouble")
+
+    @cached_property
+    def expected_log_px(self) -> tuple[Tensor, Tensor]:
+        """`expected_log_px` of the distinct examples."""
+        return expected_log_px(self.truth)
 
     def samples(self, name: str) -> Tensor | None:
         """What the repeated examples gave, (draws, examples), when each has a value."""
@@ -120,7 +130,7 @@ def judge_either(
 
     def judged(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
         first = None
-        for kind in ("images", "flat"):
+        for kind in [k for k in ("images", "flat") if k in outputs]:
             part = outputs[kind]
             if "trouble" in part:
                 findings = [failed(behaviors[0], part["trouble"])]
@@ -151,9 +161,10 @@ def first_failure(findings: Iterable[Finding]) -> Finding:
 def over_calls(calls: Calls, find: Callable[[Call], Finding]) -> Finding:
     """Judge every call; one that was right at first and is wrong later has drifted."""
     findings = [find(c) for c in calls.calls]
-    finding = first_failure(findings)
+    finding = first_failure([*findings, *(find(c) for c in calls.every[len(findings) :])])
     if finding.passed and calls.later_trouble:
-        return failed(finding.behavior, f"The first calls worked, then a batch of another size did not. {calls.later_trouble}", "state_drifts")
+        message = f"The first calls worked, then a batch of another size did not. {calls.later_trouble}"
+        return failed(finding.behavior, message, "state_drifts")
     half = len(findings) // 2
     if not finding.passed and finding.misconception is None and len(findings) % 2 == 0 and all(f.passed for f in findings[:half]):
         return failed(finding.behavior, "Right in the first calls, wrong later: something changes from call to call.",

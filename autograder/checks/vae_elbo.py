@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autograder.advice import HINTS, misconceptions
-from autograder.checks.vae_calls import Call, Calls, close, expected_log_px, judge_either, over_calls, shown
+from autograder.checks.vae_calls import Call, Calls, close, judge_either, over_calls, shown
 from autograder.checks.vae_truth import draw_inference
 from autograder.probes.inference import probe_inference
 from autograder.verdict import Check, Finding, failed, passed
@@ -51,20 +51,24 @@ def log_px_candidates(call: Call) -> dict[str, Tensor]:
     right = call.log_px_each[0]
     logits = call.truth.logits(call.z[0])
     pixels = call.truth.x.shape[1]
+    alone = call.elbo.numel() == 1  # all diagnostics are single numbers, so the ELBO's shape shows no broadcasting
     table = {
         "mean_over_pixels": right / pixels,
         "log_px_negated": -right,
         "mean_over_pixels#negated": -right / pixels,
         "batch_mean_of_log_px": right.mean().expand_as(right),
         "batch_sum": right.sum().expand_as(right),
-        "scalar_diagnostics": right.mean(),
-        "scalar_diagnostics#sum": right.sum(),
+        f"{'scalar_diagnostics' if alone else 'batch_mean_of_log_px'}#scalar": right.mean(),
+        f"{'scalar_diagnostics' if alone else 'batch_sum'}#scalar_sum": right.sum(),
         "scalar_diagnostics#negated": -right.mean(),
         "squared_error_for_log_px": -(call.truth.x - logits.sigmoid()).square().sum(-1),
         "squared_error_for_log_px#half": -0.5 * (call.truth.x - logits.sigmoid()).square().sum(-1),
         "squared_error_for_log_px#positive": (call.truth.x - logits.sigmoid()).square().sum(-1),
-        "density_underflows": torch.full_like(right, -math.inf),
         "probability_for_log_px": right.exp(),
+        "decodes_the_mean": call.truth.log_px(call.truth.mu),
+        "bits_for_nats": right / math.log(2),
+        "log_px_and_kl_swapped": call.kl_each[0],
+        "log_px_and_kl_swapped#closed": call.truth.kl(),
     }
     if call.beta not in (0.0, 1.0):
         table["beta_on_reconstruction"] = call.beta * right
@@ -79,7 +83,7 @@ def find_log_px(calls: Calls, call: Call) -> Finding:
     if bool(torch.isneginf(call.log_px).any()) and call.log_px.shape == call.log_px_each[0].shape:
         return failed("log_px", finding.message, "density_underflows", finding.expected, finding.got)
     if finding.misconception is None and call.log_px.shape == call.log_px_each[0].shape:
-        mean, error = expected_log_px(calls.truth)
+        mean, error = calls.expected_log_px
         if calls.averages_to(calls.samples("log_px"), mean, error):
             return passed("log_px", "log p(x|z) is right on average over its samples.")
     return finding
@@ -93,6 +97,7 @@ def kl_candidates(call: Call) -> dict[str, Tensor]:
     constant = 0.5 * latents * math.log(2 * math.pi)
     log_q = (-0.5 * noise.square() - truth.log_sigma).sum(-1) - constant
     log_p = -0.5 * z.square().sum(-1) - constant
+    alone = call.elbo.numel() == 1
     table: dict[str, Tensor] = {}
     for suffix, kl in (("", call.kl_each[0]), ("#closed", truth.kl())):
         table |= {
@@ -101,13 +106,15 @@ def kl_candidates(call: Call) -> dict[str, Tensor]:
             f"mean_over_latents#negated{suffix}": -kl / latents,
             f"batch_mean_of_kl{suffix}": kl.mean().expand_as(kl),
             f"batch_sum{suffix}": kl.sum().expand_as(kl),
-            f"scalar_diagnostics#kl{suffix}": kl.mean(),
-            f"scalar_diagnostics#sum{suffix}": kl.sum(),
+            f"{'scalar_diagnostics' if alone else 'batch_mean_of_kl'}#scalar{suffix}": kl.mean(),
+            f"{'scalar_diagnostics' if alone else 'batch_sum'}#scalar_sum{suffix}": kl.sum(),
             f"missing_half_in_kl{suffix}": 2 * kl,
+            f"bits_for_nats{suffix}": kl / math.log(2),
         }
         if call.beta not in (0.0, 1.0):
             table[f"beta_inside_kl{suffix}"] = call.beta * kl
     table |= {
+        "log_px_and_kl_swapped": call.log_px_each[0],
         "kl_reversed": truth.kl_reversed(),
         "kl_reversed#negated": -truth.kl_reversed(),
         "log_variance_for_log_sigma": 0.5 * (truth.log_sigma.exp() + truth.mu.square() - 1 - truth.log_sigma).sum(-1),
@@ -150,10 +157,12 @@ def find_kl(calls: Calls, call: Call) -> Finding:
 
 def find_elbo(calls: Calls, call: Call) -> Finding:
     """elbo = log_px - kl, in terms of the student's own two, so that their mistakes are not charged twice."""
-    want, elbo, beta = call.log_px_each[0] - call.kl_each[0], call.elbo, call.beta
+    want, elbo = call.log_px_each[0] - call.kl_each[0], call.elbo
     log_px, kl = call.log_px, call.kl
     if elbo.shape == want.shape:
-        if log_px.shape == kl.shape == want.shape and close(elbo, log_px - kl):
+        # One of the two may be a single number: that is charged to it.
+        own = log_px - kl if want.shape in (log_px.shape, kl.shape) and {log_px.numel(), kl.numel()} <= {1, len(want)} else None
+        if own is not None and own.shape == want.shape and (close(elbo, own) or torch.equal(elbo, own)):
             return passed("elbo", "elbo = log_px - kl for each example, whatever beta is.")
         if any(close(elbo, lp - k) for lp in call.right_log_px() for k in call.right_kl()):
             return passed("elbo", "elbo = log_px - kl for each example, whatever beta is.")
@@ -166,7 +175,7 @@ def find_elbo(calls: Calls, call: Call) -> Finding:
         kl = call.kl_each[0] if kl.shape != want.shape else kl
     finding = name_from("elbo", "diagnostics['elbo']", elbo, want, elbo_candidates(call, log_px, kl))
     if finding.misconception is None and elbo.shape == want.shape:
-        mean, error = expected_log_px(calls.truth)
+        mean, error = calls.expected_log_px
         if calls.averages_to(calls.samples("elbo"), mean - calls.truth.kl(), error):
             return passed("elbo", "The ELBO is right on average over its samples.")
     return finding
@@ -181,7 +190,7 @@ def elbo_candidates(call: Call, log_px: Tensor, kl: Tensor) -> dict[str, Tensor]
         "elbo_is_log_px": log_px,
         "kl_added": log_px + kl,
         "elbo_negated": kl - log_px,
-        "scalar_diagnostics": (log_px - kl).mean(),
+        "scalar_diagnostics" if call.log_px.numel() == 1 else "batch_mean_of_elbo#scalar": (log_px - kl).mean(),
         "scalar_diagnostics#sum": (log_px - kl).sum(),
         "silent_broadcasting": log_px[:, None] - kl,
         "silent_broadcasting#other": log_px - kl[:, None],

@@ -125,10 +125,10 @@ def judge_gaussian_kl(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[F
             "kl_reversed": gaussian_kl_terms(mp, sp, mq, sq).sum(-1), "kl_sign_flipped": -want,
             "prior_ignored": gaussian_kl_terms(mq, sq, zero, zero).sum(-1), "mean_over_latents": terms.mean(-1),
             "summed_over_the_batch": want.sum(), "summed_over_the_batch#mean": want.mean(), "mean_over_latents#all": terms.mean(),
-            "not_summed": terms, "log_variance_for_log_sigma": half.sum(-1), "log_variance_for_log_sigma#logs": (half + (sp - sq) / 2).sum(-1),
+            "not_summed": terms, "log_variance_for_log_sigma": half.sum(-1),
             "variance_for_standard_deviation": (sp - sq + 0.5 * (sq.exp() + (mq - mp).square()) * (-sp).exp() - 0.5).sum(-1),
             "missing_half_in_kl": 2 * want, "missing_half_in_kl#quadratic": (2 * terms - (sp - sq) + 0.5).sum(-1),
-            "missing_half_in_kl#logs": (2 * terms + 0.5 - (sp - sq)).sum(-1), "missing_half_in_kl#two": (terms + sp - sq).sum(-1),
+            "missing_half_in_kl#all": (2 * terms - (sp - sq)).sum(-1), "missing_half_in_kl#two": (terms + sp - sq).sum(-1),
             "constant_in_kl": (terms + 0.5).sum(-1), "constant_in_kl#one": (terms - 0.5).sum(-1), "constant_in_kl#once": want + 2.0,
             "summed_over_the_batch#columns": terms.sum(0),
         }

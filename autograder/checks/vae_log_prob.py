@@ -69,6 +69,9 @@ def mistaken_densities(z: Tensor, mu: Tensor, log_sigma: Tensor) -> dict[str, Te
         "imprecise_constant": -0.5 * k2 - s - 0.5 * math.log(2 * 3.14),
         "missing_half#all": 2 * right,
     }
+    for name, sigma in (("softplus_for_exp", s.exp().log1p()), ("precision_for_sigma", (-s).exp())):
+        quadratic = -0.5 * ((z - mu) / sigma).square() - HALF_LOG_2PI
+        table |= {name: quadratic - sigma.log(), f"{name}#quadratic": quadratic - s}
     jitter = s.exp() + 1e-3
     table["sigma_plus_constant"] = -0.5 * ((z - mu) / jitter).square() - jitter.log() - HALF_LOG_2PI
     sigma = torch.where(s > 0, s, torch.nan)

@@ -26,6 +26,9 @@ def as_tensor(value: Any, what: str) -> Tensor:
         raise Trouble(f"`{what}` returned {type(value).__name__} where a torch.Tensor was expected.")
     if not value.is_floating_point():
         raise Trouble(f"`{what}` returned a tensor of {value.dtype} where floating point was expected.")
+    if value.layout != torch.strided or value.device.type == "meta":
+        kind = "sparse tensor" if value.layout != torch.strided else "tensor without values"
+        raise Trouble(f"`{what}` returned a {kind} where an ordinary torch.Tensor was expected.")
     return value
 
 
@@ -64,20 +67,22 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     draws = []
     for d in (dist, build(student, mu, log_sigma)):
         draws += [as_tensor(d.rsample(), "rsample()").detach().clone() for _ in range(inputs["calls"])]
-    same = all(d.shape == mu.shape for d in draws)
+    same = all(d.numel() == mu.numel() for d in draws)
     outputs: dict[str, Any] = {
         "shape": list(next((d for d in draws if d.shape != mu.shape), draws[0]).shape),
         "dtype": str(draws[0].dtype),
         "single_shapes": single_shapes(student, "rsample"),
-        "draws": torch.stack([d.double() for d in draws]) if same else None,
+        # Of another shape they are no answer, but their noise and gradient can be judged.
+        "draws": torch.stack([d.double().reshape(mu.shape) for d in draws]) if same else None,
         "mutated": not (torch.equal(mu, inputs["mu"]) and torch.equal(log_sigma, inputs["log_sigma"])),
     }
 
     leaves = {"mu": inputs["mu"].clone().requires_grad_(), "log_sigma": inputs["log_sigma"].clone().requires_grad_()}
     # `* 1` makes non-leaf tensors, as a network's outputs are.
     z = as_tensor(build(student, leaves["mu"] * 1, leaves["log_sigma"] * 1).rsample(), "rsample()")
-    outputs["z"] = z.detach().clone()
-    if z.shape == mu.shape:
+    if z.numel() == mu.numel():
+        z = z.reshape(mu.shape)
+        outputs["z"] = z.detach().clone()
         outputs |= differentiate((z * inputs["weights"]).sum(), leaves)
     return outputs
 

@@ -65,7 +65,10 @@ class LinearVAE(nn.Module):
 
 
 def probe_inference(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Call it on images and on flat pixels; each gives ``{"calls": records, "tiled": records}`` or ``{"trouble": ...}``."""
+    """Call it on images and, where they are trouble, on flat pixels.
+
+    Each kind gives ``{"calls": records, "tiled": records}`` or ``{"trouble": sentence}``.
+    """
     need_callable(student, "VariationalInference(beta)")
     outputs = {}
     for kind, event_shape in (("images", (1, 28, 28)), ("flat", (784,))):
@@ -75,7 +78,17 @@ def probe_inference(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
             outputs[kind] = {"trouble": str(trouble)}
         except Exception as error:
             outputs[kind] = {"trouble": describe(error)}
+        if well_shaped(outputs[kind], len(inputs["x"])):
+            break
     return outputs
+
+
+def well_shaped(part: dict[str, Any], batch: int) -> bool:
+    """Whether every call gave one loss and diagnostics of shape (batch,): then flat pixels can tell nothing more."""
+    if "trouble" in part or "later_trouble" in part:
+        return False
+    calls = part["calls"]
+    return all(c["loss"].numel() == 1 and all(c[name].shape == (batch,) for name in DIAGNOSTICS) for c in calls)
 
 
 def probe_kind(student: Any, inputs: dict[str, Any], event_shape: tuple[int, ...]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
+
 from elbolab.data import load_mnist
 from elbolab.distributions import ReparameterizedDiagonalGaussian
 from elbolab.explore import beta_explorer, latent_explorer
@@ -30,7 +32,6 @@ from elbolab.inference import VariationalInference, active_units, log_likelihood
 from elbolab.models import LinearGaussianVAE, VariationalAutoencoder
 from elbolab.plotting import nine_panels, plot_grid, plot_latent_space, plot_prior_samples
 from elbolab.training import evaluate, fit
-from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 SEED = 1  # every random step below starts from this seed
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"  # told apart by the colour-blind, too

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+
 from elbolab import sources
 from elbolab.data import batches, load_mnist
 

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from elbolab.distributions import Bernoulli
-from elbolab.distributions import ReparameterizedDiagonalGaussian as Gaussian
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
+
+from elbolab.distributions import Bernoulli
+from elbolab.distributions import ReparameterizedDiagonalGaussian as Gaussian
 
 shapes = st.lists(st.integers(0, 4), min_size=0, max_size=3).map(tuple)
 log_sigmas = st.floats(-30, 30)

@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from elbolab.data import Split
 from elbolab.explore import beta_explorer, latent_explorer
 from elbolab.models import VariationalAutoencoder
-from PIL import Image
 
 
 @pytest.fixture(autouse=True)

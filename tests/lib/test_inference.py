@@ -4,6 +4,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.distributions import MultivariateNormal, kl_divergence
+
 from elbolab.distributions import Bernoulli
 from elbolab.distributions import ReparameterizedDiagonalGaussian as Gaussian
 from elbolab.inference import (
@@ -19,9 +23,6 @@ from elbolab.inference import (
     unmerge,
 )
 from elbolab.models import LinearGaussianVAE, VariationalAutoencoder
-from hypothesis import given
-from hypothesis import strategies as st
-from torch.distributions import MultivariateNormal, kl_divergence
 
 
 def linear_model(features=5, latents=2, noise=0.7):

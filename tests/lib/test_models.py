@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from elbolab.models import LinearGaussianVAE, VariationalAutoencoder, mlp
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+
+from elbolab.models import LinearGaussianVAE, VariationalAutoencoder, mlp
 
 MODELS = [
     lambda: VariationalAutoencoder((1, 4, 5), 3, hidden=(7,)),

@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 
-import elbolab
 import pytest
 import torch
+
+import elbolab
 
 MODULES = [*elbolab.__all__, "progress", "sources"]
 

@@ -5,15 +5,16 @@ import math
 import matplotlib
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
 from elbolab import plotting
 from elbolab.data import Dataset, Split
 from elbolab.inference import VariationalInference
 from elbolab.models import VariationalAutoencoder
 from elbolab.training import fit
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import EllipseCollection
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
 
 @pytest.fixture(autouse=True)

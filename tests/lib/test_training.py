@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from elbolab.data import Dataset, Split
 from elbolab.inference import VariationalInference
 from elbolab.models import VariationalAutoencoder
 from elbolab.training import FAST_EPOCHS, FAST_STEPS, budget, evaluate, fit, make_optimizer, train_step
-from torch import nn
 
 pytestmark = pytest.mark.usefixtures("no_fast")
 

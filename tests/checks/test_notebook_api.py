@@ -1,0 +1,211 @@
+"""`check`, `hint` and `progress` as a student meets them."""
+
+import json
+import re
+import sys
+import types
+
+import pytest
+from checking import make
+
+import autograder
+from autograder import check, hint, progress
+from autograder.catalogue import all_checks, find_check
+from autograder.mistakes import apply
+from autograder.mistakes.vae import MISTAKES, SOLUTIONS
+from autograder.notebook import PROGRESS_FILE, VERDICT_MIME, CheckFailed
+from autograder.panels import hint_panel, progress_panel, verdict_panel
+from autograder.verdict import evaluate
+
+NAME, TARGET = "vae.bernoulli", "bernoulli_log_likelihood"
+SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ELBOLAB_GRADING", raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What a notebook would show."""
+    from IPython import display
+
+    bundles = []
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setattr(display, "display", lambda bundle, raw: bundles.append(bundle))
+    return bundles
+
+
+@pytest.fixture
+def right():
+    return make(SOLUTIONS[TARGET], TARGET)
+
+
+def mistaken(name="bernoulli_negated"):
+    return make(apply(SOLUTIONS[TARGET], next(m for m in MISTAKES if m.name == name).edits), TARGET)
+
+
+def raises(*arguments):
+    raise ValueError(SCRIPT)
+
+
+def test_exports():
+    assert autograder.check is check and autograder.hint is hint and autograder.progress is progress
+
+
+def test_right_code_passes_quietly(right, capsys):
+    assert check(NAME, right) is None
+    assert capsys.readouterr().out == "✓ vae.bernoulli: 3 of 3 points. All of it holds.\n"
+
+
+def test_wrong_code_raises_an_assertion(capsys):
+    with pytest.raises(AssertionError, match="vae.bernoulli: The sign is wrong") as error:
+        check(NAME, mistaken())
+    assert error.value._render_traceback_() == [f"AssertionError: {error.value}"]
+    out = capsys.readouterr().out
+    assert out.startswith("✗ vae.bernoulli: 2 of 3 points.") and "expected" in out and "log p(x) = -BCE" in out
+
+
+def test_grading_gives_points(right, monkeypatch):
+    monkeypatch.setenv("ELBOLAB_GRADING", "1")
+    assert check(NAME, right) == 3.0
+    assert check(NAME, mistaken()) == 2.0
+    assert check(NAME, None) == check(NAME, raises) == 0.0
+    assert check("vae.no_such_check", right) == 0.0
+    assert not list(__import__("pathlib").Path().iterdir()), "grading keeps no progress"
+
+
+def test_unknown_check(right):
+    with pytest.raises(CheckFailed, match=r'There is no check called "vae.bernouli". Did you mean vae.bernoulli'):
+        check("vae.bernouli", right)
+    with pytest.raises(CheckFailed, match="There are: vae.gaussian_rsample"):
+        check("%%%", right)
+
+
+def test_the_bundle_of_a_notebook(displayed):
+    with pytest.raises(AssertionError):
+        check(NAME, mistaken())
+    (bundle,) = displayed
+    assert set(bundle) == {"text/html", "text/plain", VERDICT_MIME}
+    record = bundle[VERDICT_MIME]
+    assert record["misconception"] == "bernoulli_negated" and record["points"] == 2 and not record["passed"]
+    assert json.loads(json.dumps(record)) == record
+    html = bundle["text/html"]
+    assert "The likely mistake" in html and "<details" in html and "2 of 3 points" in html and "Read on" in html
+
+
+@pytest.mark.parametrize("name", all_checks())
+def test_panels_escape_what_students_write(name):
+    """An exception's text, whatever is in it, stays text."""
+    target = find_check(name).target
+    student = type(target, (), {"__init__": lambda self, *a, **k: raises()}) if target[0].isupper() else raises
+    html = verdict_panel(find_check(name), evaluate(find_check(name), student, seed=1))
+    assert "<script" not in html and "<img" not in html
+    if target in SOLUTIONS:
+        assert "&lt;script&gt;" in html
+
+
+def test_panels_escape_names_and_evidence():
+    class Odd:
+        pass
+
+    Odd.__name__ = Odd.__qualname__ = SCRIPT
+    assert "<script" not in verdict_panel(find_check(NAME), evaluate(find_check(NAME), Odd(), seed=1))
+    assert "<script" not in verdict_panel(find_check(NAME), evaluate(find_check(NAME), lambda logits, x: Odd(), seed=1))
+
+
+@pytest.mark.parametrize("name", all_checks())
+def test_panels_are_well_formed(name):
+    from html.parser import HTMLParser
+
+    class Balance(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open, self.wrong = [], []
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("br", "img", "hr"):
+                self.open.append(tag)
+
+        def handle_endtag(self, tag):
+            if not self.open or self.open.pop() != tag:
+                self.wrong.append(tag)
+
+    found = find_check(name)
+    panels = [verdict_panel(found, evaluate(found, s, seed=1)) for s in (None, raises)]
+    panels += [hint_panel(found, level) for level in (1, 2, 3)] + [progress_panel([found], {})]
+    for html in panels:
+        parser = Balance()
+        parser.feed(html)
+        assert parser.open == parser.wrong == [], html
+
+
+def test_hints_open_one_by_one(capsys):
+    hints = find_check(NAME).hints
+    for level in (1, 2, 3, 3):
+        hint(NAME)
+        out = capsys.readouterr().out
+        assert [h for h in hints if h in out] == list(hints[:level])
+        assert f"Hint {level} of 3" in out
+    hint("vae.bernouli")
+    assert "Did you mean vae.bernoulli" in capsys.readouterr().out
+
+
+def test_progress(right, capsys):
+    progress()
+    assert capsys.readouterr().out.count("·") == len([n for n in all_checks() if n.startswith("vae.")])
+    check(NAME, right)
+    with pytest.raises(AssertionError):
+        check("vae.gaussian_kl", None)
+    capsys.readouterr()
+    progress()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("✓")] == [f"✓ {NAME}: {find_check(NAME).title}"]
+    progress("no_unit")
+    assert 'There is no unit "no_unit"' in capsys.readouterr().out
+
+
+def test_progress_panel(right, displayed):
+    check(NAME, right)
+    progress()
+    html = displayed[-1]["text/html"]
+    assert re.search(r"3 of \d+ points", html) and NAME in html
+
+
+DAMAGED = {
+    "nothing": b"",
+    "half of it": b'{"vae.bernoulli": {"poi',
+    "no text": b"\xff\xfe\x00garbage\x80",
+    "a list": b"[1, 2]",
+    "a number": b"3",
+    "entries that are no dicts": b'{"vae.bernoulli": 3, "vae.elbo": null}',
+    "values of the wrong kind": b'{"vae.bernoulli": {"tries": "two", "hints": "x", "points": "many", "passed": "yes"}}',
+    "numbers out of range": b'{"vae.bernoulli": {"tries": -1, "hints": 99, "points": NaN}}',
+    "null values": b'{"vae.bernoulli": {"tries": null, "hints": null, "points": null}}',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_progress_file_costs_nothing_but_progress(damage, right, tmp_path, capsys):
+    path = tmp_path / PROGRESS_FILE
+    path.write_bytes(DAMAGED[damage])
+    progress()
+    hint(NAME)
+    assert "Hint 1 of 3" in capsys.readouterr().out
+    path.write_bytes(DAMAGED[damage])
+    check(NAME, right)
+    assert json.loads(path.read_text())[NAME]["passed"] is True
+    progress()
+    assert f"✓ {NAME}" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_to(right, tmp_path, capsys):
+    (tmp_path / PROGRESS_FILE).mkdir()  # writing fails, for root as well
+    check(NAME, right)
+    hint(NAME)
+    progress()
+    assert "Hint 1 of 3" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == [PROGRESS_FILE], "no temporary file is left"

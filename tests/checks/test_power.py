@@ -1,0 +1,56 @@
+"""False alarms and power of the checks that judge random numbers.
+
+Stated for each, for right code with any seed:
+
+- vae.gaussian_rsample: 12 means and spreads at 6.5 standard errors (below 2e-9 together), the shape of the noise by
+  Kolmogorov and Smirnov (2e-8) and its independence (1e-7): below 1e-6.
+- vae.elbo and vae.beta_elbo: code that uses the model's own sample, or the closed form, is compared exactly. Samples of its
+  own are averaged over 256 repetitions of each of 8 examples and compared at 6.5 standard errors: below 1e-6, skewness included.
+- vae.gaussian_kl: nothing is random.
+- vae.pathwise_gradient and vae.score_gradient: 3 means at 6.5 standard errors of 20,000 samples (2.4e-10) and 3 variances at 8, whose
+  heavier tails stay below 1e-6.
+
+The mistakes' side of it, the power, is in test_mistakes.py: each is found in every seed that is tried.
+"""
+
+import pytest
+from checking import verdicts
+
+from autograder.mistakes import apply
+from autograder.mistakes.vae import MISTAKES, SOLUTIONS, VARIANTS
+
+STATISTICAL = (
+    "KL of a fresh sample",
+    "KL of ten samples",
+    "several samples for both terms",
+    "samples and decodes by itself",
+)
+SUBTLE = ("one_epsilon_for_the_batch", "sigma_plus_constant", "not_gaussian", "kl_clamped", "wrong_sigma", "score_for_pathwise")
+
+
+def assert_right(source, target, seeds):
+    for seed in seeds:
+        for verdict in verdicts(source, target, seed).values():
+            assert verdict.passed, (seed, verdict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", SOLUTIONS)
+def test_no_false_alarm(target):
+    assert_right(SOLUTIONS[target], target, range(1000, 1300))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATISTICAL)
+def test_no_false_alarm_with_samples_of_its_own(name):
+    assert_right(VARIANTS["VariationalInference"][name], "VariationalInference", range(2000, 2300))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", [m for m in MISTAKES if m.name in SUBTLE], ids=lambda m: f"{m.target}-{m.name}")
+def test_subtle_mistakes_are_found_every_time(mistake):
+    source = apply(SOLUTIONS[mistake.target], mistake.edits)
+    for seed in range(3000, 3050):
+        found = verdicts(source, mistake.target, seed)
+        for check in mistake.checks:
+            assert found[check].misconception and found[check].misconception.name == mistake.name, (seed, found[check])
