@@ -84,7 +84,8 @@ def course_root() -> Path:
     for folder in (here, *here.parents):
         if (folder / "nbgrader_config.py").is_file() and (folder / "course").is_dir():
             return folder
-    raise SystemExit(f"elbolab: no course in {here} or above it (a folder with nbgrader_config.py and course/). Change into your copy of it.")
+    what = "a folder with nbgrader_config.py and course/"
+    raise SystemExit(f"elbolab: no course in {here} or above it ({what}). Change into your copy of it.")
 
 
 def run_notebooks(args: argparse.Namespace) -> int:

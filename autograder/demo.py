@@ -211,7 +211,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     order = [n.split(".")[1] for n in ORDER if n.split(".")[1] in exercises]
     width = max(len(r["student"]) for r in rows)
     for number, name in enumerate(order):
-        print(f"   {chr(ord('a') + number)} = {name} ({exercises[name]:g})", end="\n" if number % 3 == 2 or number == len(order) - 1 else "")
+        ends_line = number % 3 == 2 or number == len(order) - 1
+        print(f"   {chr(ord('a') + number)} = {name} ({exercises[name]:g})", end="\n" if ends_line else "")
     heads = "".join(f"{chr(ord('a') + i):>3}" for i in range(len(order)))
     print(f"\n{'student':<{width}} {heads}  total  mistake found")
     for row in rows:

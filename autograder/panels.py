@@ -22,8 +22,8 @@ def code(text: str) -> str:
 
 
 def box(color: str, body: str) -> str:
-    style = f"{FONT};border:1px solid {color}55;border-left:5px solid {color};border-radius:6px;padding:10px 14px;margin:6px 0;max-width:52em"
-    return f'<div style="{style}">{body}</div>'
+    frame = f"border:1px solid {color}55;border-left:5px solid {color};border-radius:6px"
+    return f'<div style="{FONT};{frame};padding:10px 14px;margin:6px 0;max-width:52em">{body}</div>'
 
 
 def verdict_panel(check: Check, verdict: Verdict) -> str:
@@ -31,7 +31,8 @@ def verdict_panel(check: Check, verdict: Verdict) -> str:
     color = GOOD if verdict.passed else BAD
     mark = "✓" if verdict.passed else "✗"
     parts = [
-        f'<div style="display:flex;justify-content:space-between;gap:1em"><b style="color:{color};font-size:16px">{mark} {code(check.title)}</b>'
+        '<div style="display:flex;justify-content:space-between;gap:1em">'
+        f'<b style="color:{color};font-size:16px">{mark} {code(check.title)}</b>'
         f'<span style="white-space:nowrap;opacity:.75">{verdict.points:g} of {verdict.max_points} points</span></div>'
     ]
     if not verdict.passed and verdict.misconception is None:
@@ -108,8 +109,9 @@ def progress_panel(checks: Sequence[Check], state: Mapping[str, Mapping[str, Any
         tried = "points" in entry
         color, mark = (GOOD, "✓") if entry.get("passed") else (BAD, "✗") if tried else ("inherit", "·")
         rows.append(
-            f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td><td style="{cell}"><code>{escape(check.name)}</code></td>'
-            f'<td style="{cell}">{code(check.title)}</td><td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}</td></tr>'
+            f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
+            f'<td style="{cell}"><code>{escape(check.name)}</code></td><td style="{cell}">{code(check.title)}</td>'
+            f'<td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}</td></tr>'
         )
     head = f"<b>{have:g} of {total} points</b> checked so far"
     return box(ASIDE, f"{head}{bar}<table style='border-collapse:collapse;font-size:13px'>{''.join(rows)}</table>")

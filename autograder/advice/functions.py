@@ -43,6 +43,11 @@ BERNOULLI = {
         "Stay with logits: binary_cross_entropy_with_logits, or Bernoulli(logits=logits).log_prob(x).",
         ("vae.bernoulli:far",),
     ),
+    "changes_its_inputs": (
+        "An argument is changed in place.",
+        "Methods ending in an underscore and += overwrite their tensor; make a new one.",
+        ("vae.bernoulli:value",),
+    ),
     "without_gradient": (
         "The result carries no gradient for the logits.",
         "Nothing may be detached or under no_grad.",
@@ -104,6 +109,11 @@ GAUSSIAN_KL = {
     "monte_carlo_for_closed_form": (
         "This is a Monte Carlo estimate; the closed form is asked for.",
         "Two calls with the same arguments must agree: no sample is needed.",
+        ("vae.gaussian_kl:value",),
+    ),
+    "changes_its_inputs": (
+        "An argument is changed in place.",
+        "Methods ending in an underscore and += overwrite their tensor; make a new one.",
         ("vae.gaussian_kl:value",),
     ),
     "without_gradient": (

@@ -26,7 +26,10 @@ def draw_estimator(rng: torch.Generator) -> dict[str, Any]:
     def uniform(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=rng))
 
-    settings = [(uniform(0.5, 1.5), uniform(0.5, 1.5), uniform(0.5, 2), uniform(0.7, 1.8), level + uniform(0, 0.15)) for level in (-0.8, -0.4, 0.25)]
+    settings = [
+        (uniform(0.5, 1.5), uniform(0.5, 1.5), uniform(0.5, 2), uniform(0.7, 1.8), level + uniform(0, 0.15))
+        for level in (-0.8, -0.4, 0.25)
+    ]
     return {"settings": settings, "num_samples": SAMPLES}
 
 

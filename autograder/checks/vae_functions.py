@@ -64,6 +64,8 @@ def judge_bernoulli(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Fin
     value = judge_bernoulli_value(inputs, outputs, "flat")
     if value.passed:
         value = judge_bernoulli_value(inputs, outputs, "images")
+    if value.passed and outputs["changed"]:
+        value = failed("value", "Your code changes logits or x in place.", "changes_its_inputs")
     want = bernoulli(inputs["far_logits"], inputs["far_x"])
     if "far_trouble" in outputs:
         far = failed("far", outputs["far_trouble"])
@@ -115,7 +117,9 @@ def judge_gaussian_kl(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[F
     mq, sq, mp, sp = (inputs[n].double() for n in ("mu_q", "log_sigma_q", "mu_p", "log_sigma_p"))
     terms = gaussian_kl_terms(mq, sq, mp, sp)
     want, got, zero = terms.sum(-1), outputs["value"], torch.zeros_like(mq)
-    if close(got, want):
+    if outputs["changed"]:
+        value = failed("value", "Your code changes its arguments in place.", "changes_its_inputs")
+    elif close(got, want):
         value = passed("value", "The KL agrees with the closed form for each example.")
     elif got.shape == outputs["again"].shape and not torch.equal(got, outputs["again"]):
         value = failed("value", "Two calls with the same arguments differ.", "monte_carlo_for_closed_form", shown(want), shown(got))
@@ -135,7 +139,8 @@ def judge_gaussian_kl(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[F
         value = name("value", "The KL", got, want, table)
     slope_mu = (mq - mp) * (-2 * sp).exp()
     ratio = (2 * (sq - sp)).exp()
-    wanted = {"mu_q": slope_mu, "log_sigma_q": ratio - 1, "mu_p": -slope_mu, "log_sigma_p": 1 - ratio - (mq - mp).square() * (-2 * sp).exp()}
+    slope_p = 1 - ratio - (mq - mp).square() * (-2 * sp).exp()
+    wanted = {"mu_q": slope_mu, "log_sigma_q": ratio - 1, "mu_p": -slope_mu, "log_sigma_p": slope_p}
     return [value, judge_gradients(outputs, wanted, value.passed)]
 
 
