@@ -54,8 +54,8 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
         return float(verdict.points)
     remember(name, verdict)
     if not verdict.passed:
-        # nbgrader's Validate shows one line of it.
-        raise CheckFailed(textwrap.shorten(f"{name}: {verdict.message}", 110, placeholder=" ..."))
+        # nbgrader's Validate shows one line of it, which is cut at about a hundred characters.
+        raise CheckFailed(textwrap.shorten(f"{name}: {verdict.message}", 82, placeholder=" ..."))
     return None
 
 

@@ -1,6 +1,6 @@
 """An epoch of unit 01's VAE: this library, the classic pipeline, and the matrix products alone.
 
-    python benchmarks/training.py [--repeats 25] [--steps 40] [--threads N]
+    python benchmarks/training.py [--repeats 100] [--steps 10] [--threads N]
 
 The same batches (64 images), network (784-256-128-2M, mirrored, M = 2), objective (one-sample ELBO,
 KL by Monte Carlo) and optimizer (Adam, 1e-3) three ways:
@@ -166,8 +166,8 @@ def summarize(data, times: dict) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--steps", type=int, default=40, help="steps in a block")
+    parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=10, help="steps in a block")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -81,7 +81,8 @@ def judge_bernoulli(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Fin
 
 def judge_bernoulli_value(inputs: dict[str, Any], outputs: dict[str, Any], kind: str) -> Finding:
     if f"{kind}_trouble" in outputs:
-        return failed("value", f"With {kind}: {outputs[f'{kind}_trouble']}")
+        where = "With images of shape (batch, 1, 28, 28): " if kind == "images" else ""
+        return failed("value", where + outputs[f"{kind}_trouble"])
     logits, x = inputs[f"{kind}_logits"].double(), inputs[f"{kind}_x"].double()
     got, want = outputs[kind], bernoulli(logits, x)
     if close(got, want):
