@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 __all__ = ["RawMNIST", "cache_folder", "import_torchvision_datasets", "read_mnist"]
 
@@ -68,8 +68,8 @@ def import_torchvision_datasets():
     except RuntimeError as error:
         if "torchvision::nms does not exist" not in str(error):
             raise
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision.datasets
     return torchvision.datasets
 
