@@ -30,11 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="grade a small made-up class, with feedback and a table")
     demo.set_defaults(run=run_demo)
 
-    lab = commands.add_parser("lab", help="open JupyterLab at the course, on a copy of the student notebooks")
-    lab.add_argument("jupyter", nargs=argparse.REMAINDER, help="further arguments for jupyter lab")
+    lab = commands.add_parser("lab", help="open JupyterLab on your copy of the student notebooks; takes jupyter lab's options, too")
     lab.set_defaults(run=run_lab)
 
-    args = parser.parse_args(argv)
+    args, args.jupyter = parser.parse_known_args(argv)
+    if args.jupyter and args.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(args.jupyter)}")
     try:
         return args.run(args)
     except KeyboardInterrupt:
