@@ -93,17 +93,20 @@ def run_notebooks(args: argparse.Namespace) -> int:
     from autograder import masters
 
     root = course_root()
-    if args.check:
-        problems = [*masters.lint(root), *masters.check_built(root)]
-        print("\n".join(problems) or "All notebooks are what their masters say.")
-        return 1 if problems else 0
-    problems = masters.lint(root)
-    if problems:
-        print("\n".join(problems))
-        return 1
-    for path in masters.build(root):
-        print(f"wrote {Path(path).relative_to(root)}")
-    return 0
+    try:
+        problems = masters.lint(root)
+        if args.check:
+            problems += masters.check_built(root)
+            print("\n".join(problems) or "All notebooks are what their masters say.")
+        elif problems:
+            print("\n".join(problems))
+        else:
+            for path in masters.build(root):
+                print(f"wrote {path.relative_to(root)}")
+    except masters.MasterError as error:
+        problems = [str(error)]
+        print(error)
+    return 1 if problems else 0
 
 
 def run_demo(args: argparse.Namespace) -> int:

@@ -14,7 +14,6 @@ import json
 import logging
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from autograder.lint import lint_exercises, lint_frame
 
-__all__ = ["MasterError", "build", "check_built", "leaks", "lint", "main", "student_view", "units_of"]
+__all__ = ["MasterError", "build", "check_built", "leaks", "lint", "student_view", "units_of"]
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CARRIED = ("figures", "data")  # what a unit's notebooks load by relative path; nothing else leaves the course folder
@@ -279,23 +278,3 @@ def lint(root, units=None):
                 found += lint_exercises(notebook)
             problems += [f"course/{unit}/{name}.py: {sentence}" for sentence in found]
     return problems
-
-
-def main(arguments=None):
-    """`python -m autograder.masters build|check|lint [unit ...]` in the root of a course; 1 if something is wrong."""
-    action, *units = sys.argv[1:] if arguments is None else arguments
-    actions = {"build": build, "check": check_built, "lint": lint}
-    if action not in actions:
-        print(f"Say one of: {', '.join(actions)}.")
-        return 2
-    try:
-        results = actions[action](Path.cwd(), units or None)
-    except MasterError as error:
-        print(error)
-        return 1
-    print(*results, sep="\n") if results else None
-    return int(bool(results) and action != "build")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,7 @@ import pytest
 import small_course
 from small_course import SECRET, UNIT, cell_named, read
 
-from autograder import catalogue, masters
+from autograder import catalogue, cli, masters
 from autograder.masters import MasterError, build, check_built, leaks, lint, read_master
 from autograder.probing import Trouble
 
@@ -209,12 +209,16 @@ def test_lint_wants_hints_in_three_levels_and_both_masters(course, checks):
     assert any("lecture.py is missing" in sentence for sentence in sentences)
 
 
-def test_the_module_runs_as_a_command(course, checks, monkeypatch, capsys):
+def test_notebooks_are_written_and_compared_by_command(course, checks, monkeypatch, capsys):
     monkeypatch.chdir(course)
-    assert masters.main(["check"]) == 1
-    assert masters.main(["build"]) == 0
-    assert masters.main(["check"]) == 0
-    assert masters.main(["lint", UNIT]) == 0
-    assert masters.main(["build", "07_nothing"]) == 1
-    assert masters.main(["everything"]) == 2
-    assert "No unit 07_nothing" in capsys.readouterr().out
+    assert cli.main(["notebooks", "--check"]) == 1
+    assert cli.main(["notebooks"]) == 0
+    assert cli.main(["notebooks", "--check"]) == 0
+    assert "All notebooks are what their masters say" in capsys.readouterr().out
+
+
+def test_a_master_that_is_none_is_a_sentence(course, checks, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    (course / "course" / UNIT / "exercises.py").write_text("# %% [markdown] nbgrader={broken\n# x\n")
+    assert cli.main(["notebooks"]) == 1
+    assert "Traceback" not in capsys.readouterr().out
