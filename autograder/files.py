@@ -28,6 +28,7 @@ import torch
 from autograder.border import Malformed, decode, encode
 from autograder.probing import OutOfTime, run_probe, time_limit
 from autograder.verdict import Check, Verdict, draw_inputs, judge_outputs
+from elbolab.inference import reduce
 
 __all__ = ["check_files"]
 
@@ -235,16 +236,11 @@ def notebook_names() -> dict[str, Any]:
     """The names that the exercise notebook's first cell provides, for code copied out of its cells."""
     names: dict[str, Any] = {
         "torch": torch, "nn": torch.nn, "F": torch.nn.functional, "Tensor": torch.Tensor, "math": math, "np": np,
-        "distributions": torch.distributions, "get_ipython": lambda: _Shell(), "reduce": reduce_dimensions,
+        "distributions": torch.distributions, "get_ipython": lambda: _Shell(), "reduce": reduce,
     }
     names |= {n: getattr(torch.distributions, n) for n in ("Distribution", "Normal", "Bernoulli", "kl_divergence")}
     names |= {n: getattr(typing, n) for n in ("Any", "Callable", "Dict", "List", "Optional", "Tuple", "Union")}
     return names
-
-
-def reduce_dimensions(x: torch.Tensor) -> torch.Tensor:
-    """Sum over all dimensions but the first, (batch, ...) -> (batch,)."""
-    return x.reshape(x.shape[0], -1).sum(dim=1)
 
 
 if __name__ == "__main__":  # the child of `run_without_fork`

@@ -19,11 +19,10 @@ from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_solution
 from traitlets import Bool, Dict, Integer, Unicode
 
+from autograder import VERDICT_MIME
 from autograder.restore import RestoreCells, SubmissionExporter
 
 __all__ = ["VERDICT_MIME", "ExecuteSubmission", "RestoreCells", "ScoreOutputs", "SubmissionExporter", "verdicts"]
-
-VERDICT_MIME = "application/vnd.elbolab.verdict+json"
 
 
 def verdicts(notebook):

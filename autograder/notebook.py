@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from autograder import VERDICT_MIME
 from autograder.catalogue import all_checks, find_check
 from autograder.panels import hint_panel, progress_panel, verdict_panel
 from autograder.probing import Trouble
@@ -18,7 +19,6 @@ from autograder.verdict import Verdict, evaluate
 __all__ = ["CheckFailed", "check", "hint", "progress"]
 
 PROGRESS_FILE = ".elbolab_progress.json"
-VERDICT_MIME = "application/vnd.elbolab.verdict+json"
 
 
 class CheckFailed(AssertionError):
