@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from checking import CODE_CHECKS
@@ -141,9 +140,7 @@ def test_endless_files(tmp_path, monkeypatch):
     (tmp_path / "loop_in_check.py").write_text(RIGHT.replace("    log_ratio =", "    while True: pass\n    log_ratio ="))
     (tmp_path / "right.py").write_text(RIGHT)
     checks = [c for c in CODE_CHECKS if c.name in ("vae.gaussian_kl", "vae.bernoulli")]
-    started = time.monotonic()
     found = {(os.path.basename(f), v.check): v for f, v in files.check_files(checks, [str(p) for p in sorted(tmp_path.glob("*.py"))], 1)}
-    assert time.monotonic() - started < 15
     assert found["loop.py", "vae.gaussian_kl"].passed  # defined before the loop
     assert "still running after 0.6 seconds" in found["loop.py", "vae.bernoulli"].message
     assert "still running after 0.6 seconds" in found["loop_in_check.py", "vae.gaussian_kl"].message

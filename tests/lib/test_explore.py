@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 
 import numpy as np
 import pytest
@@ -90,17 +89,3 @@ def test_beta_explorer_shows_the_model_of_the_chosen_beta(split):
     assert len(set(seen)) == 3 and "beta 0.1" in explorer.words and "nats" in explorer.words
     with pytest.raises(ValueError, match="empty"):
         beta_explorer({}, split)
-
-
-def test_updates_take_less_than_200_ms(split):
-    latent, beta = latent_explorer(make(20), split), beta_explorer({1.0: make(), 2.0: make(seed=1)}, split)
-    times = []
-    for value in np.linspace(-3, 3, 9):
-        start = time.perf_counter()
-        latent.sliders[0].value = float(value)
-        times.append(time.perf_counter() - start)
-    start = time.perf_counter()
-    beta.sliders[0].value = 2.0
-    times.append(time.perf_counter() - start)
-    # The fastest third: the machine may be busy with other things, the code may not.
-    assert sorted(times)[3] < 0.2
