@@ -24,22 +24,13 @@ c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedE
 c.ClearSolutions.text_stub = "*Your answer here.*"
 c.ClearMarkScheme.enforce_metadata = False  # ours stand in the locked question cells, not in nbgrader's task cells
 
-# Grading: autograder/nbgrader_ext.py says what each of these adds to nbgrader's own.
+# Grading: autograder/nbgrader_ext.py says what each of these is. Points are decided outside the kernel that runs the submission.
 c.Autograde.exporter_class = "autograder.nbgrader_ext.SubmissionExporter"
-c.Autograde.sanitize_preprocessors = [
-    "nbgrader.preprocessors.ClearOutput",
-    "autograder.nbgrader_ext.RestoreCells",
-    "nbgrader.preprocessors.OverwriteKernelspec",
-    "nbgrader.preprocessors.OverwriteCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
+c.Autograde.sanitize_preprocessors = ["autograder.nbgrader_ext.TakeIn"]
 c.Autograde.autograde_preprocessors = [
     "autograder.nbgrader_ext.ExecuteSubmission",
-    "autograder.nbgrader_ext.ScoreOutputs",
-    "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
+    "autograder.nbgrader_ext.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 # Feedback goes to students: the mark scheme and its graded examples stay with the teacher.
 c.GenerateFeedback.preprocessors = [
@@ -49,6 +40,7 @@ c.GenerateFeedback.preprocessors = [
 ]
 
 # Seconds for one cell, when grading and when a student presses Validate; both run the short training budgets.
+c.ExecuteSubmission.timeout = 120
 c.Execute.timeout = 120
 c.Execute.extra_arguments = [
     "--IPKernelApp.exec_lines=import os; os.environ['ELBOLAB_FAST'] = '1'",

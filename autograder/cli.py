@@ -27,6 +27,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     notebooks.add_argument("--check", action="store_true", help="write nothing; fail if a notebook differs from its master")
     notebooks.set_defaults(run=run_notebooks)
 
+    grade = commands.add_parser("grade", help="grade a class: submitted/ -> gradebook and autograded/")
+    grade.add_argument("assignment", metavar="ASSIGNMENT", nargs="?", help="for example 01_vae; default: all that have submissions")
+    grade.add_argument("--students", metavar="A,B", help="these only")
+    grade.add_argument("--jobs", metavar="N", type=int, help="submissions at a time (default: one for each core)")
+    grade.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler's address, for example tcp://host:8786")
+    grade.add_argument("--dry-run", action="store_true", help="record nothing; say for each student what would change, and why")
+    grade.add_argument("--resume", action="store_true", help="finish what an earlier run began (as every run does)")
+    grade.add_argument("--force", action="store_true", help="grade anew what is graded already, with the same random inputs")
+    grade.add_argument("--no-sandbox", action="store_true", help="run submissions with your own rights; the report says so")
+    grade.set_defaults(run=run_grade)
+
+    report = commands.add_parser("report", help="feedback pages for the students, and a page on the class")
+    report.add_argument("assignment", metavar="ASSIGNMENT", nargs="?", help="default: all that are graded")
+    report.add_argument("--students", metavar="A,B", help="these students' pages only")
+    report.set_defaults(run=run_report)
+
+    doctor = commands.add_parser("doctor", help="what this machine has for grading, and what is missing")
+    doctor.set_defaults(run=run_doctor)
+
     demo = commands.add_parser("demo", help="grade a small made-up class, with feedback and a table")
     demo.set_defaults(run=run_demo)
 
@@ -75,17 +94,17 @@ def run_check(args: argparse.Namespace) -> int:
     return 0 if all_passed else 1
 
 
-def course_root() -> Path:
-    """The folder with the course: here or above.
+def course_root(masters: bool = True) -> Path:
+    """The folder with the course, here or above; without `masters`, any folder with nbgrader's settings.
 
     Raises:
         SystemExit: there is none; the message says what to do.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "nbgrader_config.py").is_file() and (folder / "course").is_dir():
+        if (folder / "nbgrader_config.py").is_file() and (not masters or (folder / "course").is_dir()):
             return folder
-    what = "a folder with nbgrader_config.py and course/"
+    what = "a folder with nbgrader_config.py and course/" if masters else "a folder with nbgrader_config.py"
     raise SystemExit(f"elbolab: no course in {here} or above it ({what}). Change into your copy of it.")
 
 
@@ -107,6 +126,24 @@ def run_notebooks(args: argparse.Namespace) -> int:
         problems = [str(error)]
         print(error)
     return 1 if problems else 0
+
+
+def run_grade(args: argparse.Namespace) -> int:
+    from autograder.grading.pipeline import run
+
+    return run(args, course_root(masters=False))
+
+
+def run_report(args: argparse.Namespace) -> int:
+    from autograder.reports.report import run
+
+    return run(args, course_root(masters=False))
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    from autograder.grading.doctor import run
+
+    return run()
 
 
 def run_demo(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import torch
 
 from autograder.probing import Trouble, known_state, run_probe
 
-__all__ = ["Check", "Finding", "Misconception", "Verdict", "evaluate", "failed", "passed"]
+__all__ = ["Check", "Finding", "Misconception", "Verdict", "evaluate", "failed", "passed", "troubled"]
 
 
 UNREACHED = "Not judged: what comes before it failed."
@@ -111,20 +111,35 @@ class Verdict:
     message: str
     findings: tuple[Finding, ...] = field(default=())
     misconception: Misconception | None = None
+    title: str = ""
+    read_on: str = ""
+    worth: tuple[int, ...] = ()  # the points of each finding's behavior
 
     @property
     def passed(self) -> bool:
         return bool(self.findings) and all(f.passed for f in self.findings)
 
     def record(self) -> dict[str, Any]:
-        """The verdict as plain values, for JSON."""
+        """The verdict as plain values, for JSON: all that a report shows."""
+        mistake = self.misconception
         return {
             "check": self.check,
+            "title": self.title,
             "passed": self.passed,
             "points": self.points,
             "max_points": self.max_points,
-            "misconception": self.misconception.name if self.misconception else None,
+            "misconception": mistake.name if mistake else None,
+            "misconception_title": mistake.title if mistake else None,
+            "advice": mistake.advice if mistake else None,
+            "read_on": self.read_on,
             "message": self.message,
+            "findings": [
+                {
+                    "behavior": f.behavior, "passed": f.passed, "points": worth if f.passed else 0, "max_points": worth,
+                    "message": f.message, "expected": f.expected, "got": f.got, "misconception": f.misconception,
+                }
+                for f, worth in zip(self.findings, self.worth)
+            ],
         }
 
 
@@ -141,13 +156,18 @@ def conclude(check: Check, findings: Sequence[Finding]) -> Verdict:
     else:
         message = mistake.title if mistake and first.misconception else first.message
     points = sum(check.behaviors[f.behavior] for f in complete if f.passed)
-    return Verdict(check.name, points, check.max_points, message, complete, mistake)
+    return verdict_of(check, points, message, complete, mistake)
+
+
+def verdict_of(check: Check, points: float, message: str, findings: tuple[Finding, ...], mistake: Misconception | None = None) -> Verdict:
+    worth = tuple(check.behaviors[f.behavior] for f in findings)
+    return Verdict(check.name, points, check.max_points, message, findings, mistake, check.title, check.read_on, worth)
 
 
 def troubled(check: Check, message: str) -> Verdict:
     """The verdict for code that could not be judged at all."""
     findings = tuple(failed(name, message if number == 0 else UNREACHED) for number, name in enumerate(check.behaviors))
-    return Verdict(check.name, 0, check.max_points, message, findings)
+    return verdict_of(check, 0, message, findings)
 
 
 def draw_inputs(check: Check, seed: int) -> dict[str, Any]:

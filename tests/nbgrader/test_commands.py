@@ -7,8 +7,9 @@ import shutil
 
 import nbformat
 import pytest
+from judged_course import KL, RIGHT, UNIT, write_course
 from lab_server import lab
-from small_course import RIGHT, UNIT, nbgrader, read, scores, submission, write_course
+from small_course import nbgrader, read, scores, submission
 
 from autograder.masters import build
 
@@ -74,7 +75,7 @@ def test_validate_passes_the_solved_notebook_and_explains_the_student_version(co
     assert "Success!" in nbgrader(course, "validate", f"solutions/{UNIT}/exercises.ipynb")
     printed = nbgrader(course, "validate", f"assignments/{UNIT}/exercises.ipynb")
     assert "VALIDATION FAILED ON 3 CELL(S)" in printed
-    assert "raise NotImplementedError" in printed and 'check("demo.double", double)' in printed
+    assert "raise NotImplementedError" in printed and 'check("vae.gaussian_kl", gaussian_kl)' in printed
 
 
 def test_validate_trains_short_but_checks_as_a_student_does(course, tmp_path):
@@ -88,11 +89,11 @@ assert os.environ["ELBOLAB_FAST"] == "1" and "ELBOLAB_GRADING" not in os.environ
 def test_exchange_release_fetch_submit_collect(graded):
     collected = graded / "submitted" / getpass.getuser() / UNIT
     assert (collected / "timestamp.txt").exists()
-    assert "number + number" in (collected / "exercises.ipynb").read_text(encoding="utf-8")
+    assert KL.split("\n")[-2] in (collected / "exercises.ipynb").read_text(encoding="utf-8")
 
 
 def test_autograde_records_the_points(graded):
-    assert scores(graded) == {getpass.getuser(): {"check_double": 2, "check_square": 1, "answer_why": None}}
+    assert scores(graded) == {getpass.getuser(): {"check_double": 3, "check_square": 3, "answer_why": None}}
 
 
 def test_feedback_shows_points_and_keeps_the_mark_scheme(graded):
@@ -106,7 +107,7 @@ def test_export_writes_the_table(graded, tmp_path):
     with (tmp_path / "grades.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["assignment"], row["student_id"]) == (UNIT, getpass.getuser())
-    assert (float(row["score"]), float(row["max_score"])) == (3, 5)
+    assert (float(row["score"]), float(row["max_score"])) == (6, 8)
 
 
 def test_formgrader_serves_its_page_and_the_assignments(graded, tmp_path):
@@ -115,4 +116,4 @@ def test_formgrader_serves_its_page_and_the_assignments(graded, tmp_path):
         (assignment,) = server.get("formgrader/api/assignments").json()
         assert assignment["name"] == UNIT and assignment["num_submissions"] == 1
         (notebook,) = server.get(f"formgrader/api/notebooks/{UNIT}").json()
-        assert notebook["name"] == "exercises" and notebook["max_score"] == 5
+        assert notebook["name"] == "exercises" and notebook["max_score"] == 8

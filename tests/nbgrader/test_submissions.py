@@ -4,30 +4,38 @@ import copy
 
 import nbformat
 import pytest
-from small_course import RIGHT, UNIT, cell_named, hand_in, nbgrader, read, scores, submission, write_course
+from judged_course import KL, PIXELS, RIGHT, UNIT, write_course
+from small_course import cell_named, hand_in, nbgrader, read, scores, submission
 
 from autograder.masters import build
 from autograder.nbgrader_ext import verdicts
 
 pytestmark = pytest.mark.slow
 
-STUBBORN = """\
-import time
-def square(number):
-    return number * number
+STUBBORN = PIXELS + """
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))
 while True:
     try:
         time.sleep(0.1)
     except KeyboardInterrupt:
         pass"""
 
-NOISE = """\
+NOISE = """
 import os, sys, warnings
-assert os.environ["ELBOLAB_FAST"] == os.environ["ELBOLAB_GRADING"] == "1"
-def double(number):
+assert os.environ["ELBOLAB_FAST"] == "1"
+def gaussian_kl(mu_q, log_sigma_q, mu_p, log_sigma_p):
     warnings.warn("a library is worried")
     print("progress: 100 %", file=sys.stderr)
-    return 2 * number"""
+    return torch.distributions.kl_divergence(torch.distributions.Normal(mu_q, log_sigma_q.exp()),
+                                             torch.distributions.Normal(mu_p, log_sigma_p.exp())).sum(-1)"""
+
+FORGED = """
+gaussian_kl = 0
+def check(*args): return 3.0
+class Three:
+    def __repr__(self): return "3.0"
+get_ipython().ast_transformers.append(None)"""
 
 
 def written(released, **sources):
@@ -76,16 +84,17 @@ def stripped(released):
     return notebook
 
 
-FULL, NOTHING = (2, 1, None), (0, 0, 0)  # double, square, the answer that a person marks
+FULL, NOTHING = (3, 3, None), (0, 0, 0)  # the KL, the pixels, the answer that a person marks
+WRONG = KL.replace("distance**2 - 1", "distance**2")
 CLASS = {  # student: (how the notebook is made from the student version, what it earns)
     "solved": (written, FULL),
     "untouched": (lambda nb: nb, NOTHING),
-    "wrong_sign": (lambda nb: written(nb, double="def double(n): return -2 * n"), (1, 1, None)),
-    "syntax_error": (lambda nb: written(nb, double="def double(:"), (0, 1, None)),
+    "constant_forgotten": (lambda nb: written(nb, double=WRONG), (1, 3, None)),
+    "syntax_error": (lambda nb: written(nb, double="def gaussian_kl(:"), (0, 3, None)),
     "deleted_test": (lambda nb: without(written(nb), "check_double"), FULL),
-    "deleted_solution": (lambda nb: without(written(nb), "double"), (0, 1, None)),
-    "deleted_run": (lambda nb: without(written(nb), "square", "check_square", "question_why", "answer_why"), (2, 0, 0)),
-    "copied_solution": (lambda nb: copied(nb, "double", "def double(n): return 0"), FULL),
+    "deleted_solution": (lambda nb: without(written(nb), "double"), (0, 3, None)),
+    "deleted_run": (lambda nb: without(written(nb), "square", "check_square", "question_why", "answer_why"), (3, 0, 0)),
+    "copied_solution": (lambda nb: copied(nb, "double", "def gaussian_kl(*a): return 0"), FULL),
     "copied_test": (lambda nb: copied(nb, "check_square", "check()"), FULL),
     "copied_answer": (lambda nb: copied(nb, "answer_why", "*Your answer here.*"), FULL),
     "retyped_and_moved": (retyped_and_moved, FULL),
@@ -93,13 +102,13 @@ CLASS = {  # student: (how the notebook is made from the student version, what i
     "stripped": (stripped, FULL),
     "not_json": (lambda nb: "this is no notebook", NOTHING),
     "empty": (lambda nb: "", NOTHING),
-    "endless": (lambda nb: written(nb, double="while True: pass"), (0, 1, None)),
-    "stubborn": (lambda nb: written(nb, square=STUBBORN), (2, 0, None)),
-    "kills_kernel": (lambda nb: written(nb, square="import os; os._exit(3)"), (2, 0, None)),
-    "test_kills_kernel": (lambda nb: written(nb, double="import os\ndef double(n): os._exit(3)"), (0, 1, None)),
-    "exits": (lambda nb: written(nb, square="exit()"), (2, 0, None)),
+    "endless": (lambda nb: written(nb, double="while True: pass"), (0, 3, None)),
+    "stubborn": (lambda nb: written(nb, square=STUBBORN), (3, 0, None)),
+    "kills_kernel": (lambda nb: written(nb, square="import os; os._exit(3)"), (3, 0, None)),
+    "test_kills_kernel": (lambda nb: written(nb, double="import os\ndef gaussian_kl(*a): os._exit(3)"), (0, 3, None)),
+    "exits": (lambda nb: written(nb, square="exit()"), (3, 0, None)),
     "noise": (lambda nb: written(nb, double=NOISE), FULL),
-    "replaced_check": (lambda nb: written(nb, double="double = 0\ndef check(*args): return 'all'"), (0, 0, None)),
+    "forged": (lambda nb: written(nb, double=FORGED), (0, 3, None)),
 }
 
 
@@ -108,7 +117,7 @@ def graded(tmp_path_factory):
     """(course folder, what nbgrader printed) after one `nbgrader autograde` of the whole class."""
     course = write_course(tmp_path_factory.mktemp("class"))
     with (course / "nbgrader_config.py").open("a") as settings:
-        settings.write("c.Execute.timeout = 5\nc.ExecuteSubmission.iopub_timeout = 3\n")
+        settings.write("c.ExecuteSubmission.timeout = 5\n")
     build(course)
     released = read(course / "assignments" / UNIT / "exercises.ipynb")
     for student, (make, _) in CLASS.items():
@@ -136,23 +145,22 @@ def test_a_file_that_is_no_notebook_is_reported_once_and_stays(graded):
     assert printed.count("cannot be read as a notebook") == 2
     assert "not_json" in printed and "it is not JSON" in printed and "it is empty" in printed
     assert "Traceback" not in printed
-    assert "cannot be read as a notebook: it is empty" in str(autograded(graded, "empty").cells)
+    assert "it is empty" in str(autograded(graded, "empty").cells)
     assert (course / "submitted" / "not_json" / UNIT / "exercises.ipynb").read_text() == "this is no notebook"
 
 
 @pytest.mark.parametrize("student, cell, words", [
     ("endless", "double", "ran too long"), ("stubborn", "square", "could not be stopped"),
-    ("kills_kernel", "square", "ended the kernel"), ("test_kills_kernel", "check_double", "ended the kernel"),
-    ("exits", "square", "exit()"), ("replaced_check", "check_square", "earns no points"),
-    ("deleted_solution", "check_double", "double"),
+    ("kills_kernel", "square", "ended the process"), ("not_json", "check_double", "cannot be read"),
 ])
 def test_the_cell_that_failed_says_why(graded, student, cell, words):
     assert words in errors(autograded(graded, student), cell)
 
 
-def test_cells_put_back_are_said_to_be(graded):
-    assert "`check_double` was missing" in str(autograded(graded, "deleted_test").cells)
-    assert "deleted_test: cell check_double was missing" in graded[1]
+def test_the_teacher_is_told_what_was_put_back(graded):
+    (note,) = autograded(graded, "deleted_test").metadata.elbolab["notes"]
+    assert (note["kind"], note["cell"], note["honest"]) == ("deleted", "check_double", True)
+    assert f"deleted_test: {note['sentence']}" in graded[1]
 
 
 def test_the_teacher_reads_the_mark_scheme_above_the_answer(graded):
@@ -162,6 +170,32 @@ def test_the_teacher_reads_the_mark_scheme_above_the_answer(graded):
 
 
 def test_verdicts_can_be_read_from_the_graded_notebook(graded):
-    first, second = verdicts(autograded(graded, "wrong_sign"))
-    assert (first["grade_id"], first["misconception"], first["points"]) == ("check_double", "sign", 1)
+    first, second = verdicts(autograded(graded, "constant_forgotten"))
+    assert (first["grade_id"], first["points"], first["max_points"]) == ("check_double", 1, 3) and first["misconception"]
     assert second["passed"]
+    (killed, _) = verdicts(autograded(graded, "test_kills_kernel"))
+    assert "ended the process" in killed["message"]
+
+
+def test_the_notebook_says_how_it_was_graded(graded):
+    said = autograded(graded, "solved").metadata.elbolab
+    assert said["sandbox"] == "bubblewrap" and said["seed"] > 2**32 and said["notes"] == said["problems"] == []
+
+
+def test_grading_again_gives_the_same(graded):
+    course, _ = graded
+    before = autograded(graded, "constant_forgotten")
+    nbgrader(course, "autograde", UNIT, "--student=constant_forgotten", "--force")
+    after = autograded(graded, "constant_forgotten")
+    for notebook in (before, after):
+        notebook.metadata.elbolab.pop("seconds")
+    assert before == after
+
+
+def test_without_a_sandbox_nothing_is_graded_unless_the_teacher_says_so(graded):
+    course, _ = graded
+    printed = nbgrader(course, "autograde", UNIT, "--student=solved", "--force", code=1, PATH="/nowhere")
+    assert "bubblewrap is not installed" in printed and "--no-sandbox" in printed
+    nbgrader(course, "autograde", UNIT, "--student=solved", "--force", "--ExecuteSubmission.sandbox=none", PATH="/nowhere")
+    assert autograded(graded, "solved").metadata.elbolab["sandbox"] == "none"
+    assert scores(course)["solved"]["check_double"] == 3

@@ -1,0 +1,142 @@
+"""`elbolab grade`: a class at once. Executes submissions in parallel and records them one after another."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autograder.grading import records
+from autograder.grading.executors import ClusterPool, LocalPool, PoolLost
+from autograder.grading.records import Locked
+from autograder.grading.sandbox import Limits, SandboxError, find_mode
+
+if TYPE_CHECKING:
+    from autograder.grading.grader import Summary
+
+__all__ = ["Stopped", "grade_class", "interruptible", "open_pool", "ready", "run"]
+
+
+class Stopped(Exception):
+    """Nothing was graded, and nothing can be before something is done. The text says what."""
+
+
+def run(args: argparse.Namespace, root: Path) -> int:
+    """The command; returns its exit code."""
+    from autograder.grading.table import Progress, print_summary
+
+    students = [s.strip() for s in args.students.split(",") if s.strip()] if args.students else None
+    options = {"students": students, "jobs": args.jobs, "cluster": args.cluster, "sandbox": "none" if args.no_sandbox else "bubblewrap"}
+    progress, codes = Progress(sys.stdout), []
+    try:
+        if args.dry_run:
+            from autograder.grading.dryrun import compare_class
+
+            return compare_class(root, args.assignment, progress=progress, **options)
+        for summary in grade_each(root, args.assignment, force=args.force, progress=progress, **options):
+            print_summary(root, summary)
+            codes.append(summary.exit_code)
+    except Stopped as stopped:
+        progress.close()
+        print(f"elbolab grade: {stopped}", file=sys.stderr)
+        codes.append(1 if codes else 2)
+    return max(codes)
+
+
+def grade_class(root: Path, assignment: str | None = None, **options: Any) -> list[Summary]:
+    """Grade an assignment of the course in `root`, or all that have submissions; `options` as `grade_each` has them.
+
+    Raises:
+        Stopped: an assignment cannot be graded.
+    """
+    return list(grade_each(root, assignment, **options))
+
+
+def grade_each(root: Path, assignment: str | None = None, *, students: Sequence[str] | None = None, jobs: int | None = None,
+               cluster: str | None = None, sandbox: str = "bubblewrap", limits: Limits | None = None, force: bool = False,
+               progress: Any = None, execute: Callable | None = None) -> Iterator[Summary]:
+    """Execute and record, assignment by assignment.
+
+    Arguments:
+        students: these only.
+        jobs: worker processes; default: one for each core.
+        cluster: a Dask scheduler's address instead.
+        force: grade anew what is graded already, with the same seeds.
+        progress: hears of each submission, see `table.Progress`; default: silence.
+        execute: stands in for `engine.execute` in tests.
+    """
+    with ready(root, assignment, students, jobs, cluster, sandbox, limits, execute) as (assignments, pool, stop):
+        from autograder.grading.grader import REFUSED, Grader
+
+        for each in assignments:
+            with stopped_by(Locked, *REFUSED), records.lock(each.settings.root, each.name):
+                summary = Grader(each, pool, execute, force, progress, stop).grade()
+            yield summary
+            if summary.stopped:
+                return
+
+
+@contextlib.contextmanager
+def ready(root: Path, assignment: str | None, students: Sequence[str] | None, jobs: int | None, cluster: str | None, sandbox: str,
+          limits: Limits | None, execute: Callable | None) -> Iterator[tuple[list[Any], Any, threading.Event]]:
+    """(assignments, pool, event that Ctrl-C sets); ends the pool afterwards. Raises Stopped."""
+    with stopped_by(SandboxError, PoolLost):
+        if sandbox == "bubblewrap" and cluster is None and execute is None:
+            find_mode()
+        pool = open_pool(jobs, cluster)
+    stop = threading.Event()
+    try:
+        with interruptible(stop):
+            pool.start()  # its processes take seconds to start, and so does nbgrader
+            from autograder.grading import assignment as assignments
+            from autograder.grading.gradebook import GradebookError, course_settings
+
+            with stopped_by(assignments.NothingToGrade, GradebookError):
+                found = assignments.find(course_settings(root), assignment, students, limits or Limits(), sandbox)
+            yield found, pool, stop
+        pool.close()
+    finally:
+        pool.stop()
+
+
+@contextlib.contextmanager
+def stopped_by(*kinds: type[Exception]) -> Iterator[None]:
+    """Turns these exceptions into Stopped."""
+    try:
+        yield
+    except kinds as error:
+        raise Stopped(str(error)) from error
+
+
+def open_pool(jobs: int | None, cluster: str | None) -> Any:
+    """Worker processes here, or a cluster's. Raises PoolLost."""
+    if cluster is not None:
+        return ClusterPool(cluster)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return LocalPool(max(1, jobs or cores))
+
+
+@contextlib.contextmanager
+def interruptible(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C (or request to end) sets `stop`; the second one ends everything at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,314 @@
+"""The warm parent: imports everything once, then forks a child for each submission.
+
+    python -m autograder.inside.warm CONTROL
+
+CONTROL is the descriptor of a socket pair. The grader sends a job (JSON) with the two pipes of its conversation; the
+child gets these pipes and nothing else. What is forked has one thread, no open socket and no secret.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import io
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from autograder.inside import isolate
+
+__all__ = ["main"]
+
+PAUSE = 0.25  # seconds between two looks at the memory that a submission takes
+HEAVY = ("numpy", "pandas", "torch", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "seaborn", "safetensors.torch", "elbolab",
+         "elbolab.explore", "elbolab.plotting", "elbolab.training", "scipy.stats", "sklearn.manifold", "sklearn.decomposition", "PIL.Image",
+         "ipywidgets", "ipykernel.kernelapp", "zmq")
+
+
+def main(control_fd: int) -> None:
+    """Warm up, say so, then serve jobs until the grader hangs up."""
+    isolate.become_nobody()
+    control = socket.socket(fileno=control_fd)
+    settings = json.loads(control.recv(1 << 16))
+    for number in (signal.SIGINT, signal.SIGTERM):  # the grader's business; a child puts them back
+        signal.signal(number, signal.SIG_IGN)
+    shell = warm_up(settings["preload"])
+    isolated = settings["isolate"] and (can_isolate("user") or can_isolate("plain"))
+    gc.collect()
+    gc.freeze()
+    threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
+    control.send(json.dumps({"ready": True, "isolated": bool(isolated), "threads": threads}).encode())
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
+        if not message:
+            return
+        job = json.loads(message)
+        if len(descriptors) == 2:
+            serve_job(control, job, descriptors, shell, isolated)
+        else:
+            for fd in descriptors:
+                os.close(fd)
+
+
+def serve_job(control: socket.socket, job: dict[str, Any], pipes: list[int], shell: Any, isolated: str) -> None:
+    """Fork the job's first process and wait for its end, or for the grader to ask for it."""
+    if "shared" in job:
+        empty_folder(job["shared"], isolated)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            control.close()
+            first_process(job, pipes, shell, isolated)
+        finally:
+            os._exit(70)
+    for fd in pipes:
+        os.close(fd)
+    watch = job["sandboxed"] and os.path.isdir("/proc/1")  # else the other processes are none of ours
+    reason, stopping, ended = "", False, os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+    floor = memory_of([os.getpid()])
+    while True:
+        ready = select.select([control, *([ended] if ended is not None else [])], [], [], PAUSE)[0]
+        if control in ready:
+            stopping = True
+            if not control.recv(1 << 16):
+                stop(pid, isolated)
+                os._exit(0)
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        if watch and not stopping and too_much_memory(floor, job["limits"]["memory"]):
+            reason, stopping = "memory", True
+        if stopping:
+            stop(pid, isolated)
+    if ended is not None:
+        os.close(ended)
+    control.send(json.dumps({"ended": os.waitstatus_to_exitcode(status), "reason": reason}).encode())
+
+
+def empty_folder(path: str, isolated: str) -> None:
+    """The folder of a kernel's sockets; what the kernel before left is taken away."""
+    if isolated:
+        for old in Path(path).parent.iterdir():
+            shutil.rmtree(old, ignore_errors=True)
+    os.mkdir(path)
+
+
+def stop(pid: int, isolated: str) -> None:
+    """End a job. In a process namespace its first process takes all others with it."""
+    os.kill(pid, signal.SIGTERM if isolated else signal.SIGKILL)
+    if not isolated:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+
+def too_much_memory(floor: int, limit: int) -> bool:
+    """Whether the processes of the sandbox together hold more than `limit` bytes beyond what each was born with."""
+    mine = os.getpid()
+    others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != mine]
+    return sum(max(0, memory_of([pid]) - floor) for pid in others) > limit
+
+
+def memory_of(pids: list[int]) -> int:
+    """Bytes of private and shared memory that these processes hold."""
+    total = 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().split("\n")
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+    return total
+
+
+# --- the child's side ----------------------------------------------------------------------------
+
+
+def first_process(job: dict[str, Any], pipes: list[int], shell: Any, isolated: str) -> None:
+    """In the forked child: namespaces, limits, then the process that runs student code. Does not return."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        isolate.tie_to_parent()
+    os.setsid()
+    if not isolated:
+        isolate.set_limits(job["limits"], processes=False)
+        second_process(job, pipes, shell)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+    isolate.enter_namespaces(user=isolated == "user")
+    isolate.private_folders(job["limits"]["disk"], job.get("shared"))
+    isolate.set_limits(job["limits"], processes=True)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            isolate.tie_to_parent()
+            isolate.drop_capabilities()
+            second_process(job, pipes, shell)
+        finally:
+            os._exit(70)
+    for fd in pipes:
+        os.close(fd)
+    while True:
+        if signal.sigwait({signal.SIGTERM, signal.SIGCHLD}) == signal.SIGTERM:
+            os.kill(pid, signal.SIGKILL)
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            os._exit(os.waitstatus_to_exitcode(status) & 255)
+
+
+def second_process(job: dict[str, Any], pipes: list[int], shell: Any) -> None:
+    """The process that runs student code; does not return."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    from autograder.inside import serve
+    from autograder.inside.channel import Channel
+    from autograder.inside.shell import Stream
+
+    serve.quiet_descriptors()
+    close_others(pipes)
+    home = job["folder"] or isolate.HOME
+    os.environ["HOME"] = home
+    os.chdir(home)
+    sys.path.insert(0, "")
+    seed_everything(job["seed"])
+    channel = Channel(*pipes)
+    write_files(channel)
+    if job["kind"] == "kernel":
+        run_kernel(job, channel)
+    else:
+        sys.stdout, sys.stderr = Stream("stdout", 1), Stream("stderr", 2)
+        serve.serve_cells(channel, shell)
+    os._exit(0)
+
+
+def close_others(kept: list[int]) -> None:
+    """Close every descriptor but the standard ones and `kept`."""
+    low, high = 3, os.sysconf("SC_OPEN_MAX")
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, min(high, 1 << 16))
+
+
+def write_files(channel: Any) -> None:
+    """The files that were handed in beside the notebook, into the working folder."""
+    for _ in range(channel.receive_json()["files"]):
+        name, content = channel.receive_json()["name"], channel.receive()
+        try:
+            path = Path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except (OSError, ValueError):  # a name that this system does not take: the code that needs the file will say so
+            continue
+
+
+def seed_everything(seed: int) -> None:
+    """Global generators start from the submission's seed, so that a second run is like the first."""
+    import numpy
+    import torch
+
+    torch.manual_seed(seed)
+    numpy.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def run_kernel(job: dict[str, Any], channel: Any) -> None:
+    """A Jupyter kernel on the connection file of the job."""
+    from ipykernel.kernelapp import IPKernelApp
+    from IPython.core.interactiveshell import InteractiveShell
+    from matplotlib_inline.backend_inline import configure_inline_support
+    from matplotlib_inline.config import InlineBackend
+    from traitlets.config import Config
+
+    from autograder.inside import serve
+
+    shell_class = type(InteractiveShell._instance)
+    shell_class.clear_instance()  # the kernel has a shell of its own kind
+    serve.channel = channel
+    connection = Path(tempfile.gettempdir()) / "connection.json"
+    connection.write_text(json.dumps(job["connection"]))
+    app = IPKernelApp.instance(log_level="ERROR", config=Config({"ZMQInteractiveShell": {"colors": "nocolor"}}))
+    app.initialize(["-f", str(connection)])
+    InlineBackend.clear_instance()
+    configure_inline_support.current_backend = "none"  # else the new shell would get no image formats
+    configure_inline_support(app.shell, "inline")
+    app.start()
+
+
+# --- warming up ----------------------------------------------------------------------------------
+
+
+def can_isolate(how: str) -> str:
+    """`how` if a child can have namespaces of its own that way, else ""; tried in one that ends at once."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            isolate.enter_namespaces(user=how == "user")
+            isolate.private_folders(1 << 20)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return how if os.waitpid(pid, 0)[1] == 0 else ""
+
+
+def warm_up(preload: bool) -> Any:
+    """Import what notebooks import, and do once what takes long the first time; returns the shell.
+
+    One thread throughout: a pool of threads would not survive the fork.
+    """
+    import torch
+
+    from autograder.inside.shell import make_shell
+
+    torch.set_num_threads(1)
+    shell = make_shell()
+    if not preload:
+        return shell
+    for name in HEAVY:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            continue  # the cell that needs it will say so
+    import autograder.probes as probes
+
+    for path in Path(probes.__path__[0]).glob("[a-z]*.py"):
+        importlib.import_module(f"autograder.probes.{path.stem}")
+    rehearse(torch)
+    return shell
+
+
+def rehearse(torch: Any) -> None:
+    """One figure and one training step, thrown away."""
+    import matplotlib.pyplot as plt
+    import pandas
+
+    from elbolab import sources
+
+    figure, axes = plt.subplots(2, figsize=(3, 2))
+    axes[0].plot([1, 2], label="$x^2$")
+    axes[0].legend()
+    axes[1].imshow([[0.0, 1.0]])
+    figure.savefig(io.BytesIO(), format="png")
+    plt.close("all")
+    pandas.DataFrame({"a": [1.0]})._repr_html_()
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.randn(2, 2)).sum().backward()
+    optimizer.step()
+    try:
+        sources._read_subset()
+    except Exception:
+        pass
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
