@@ -29,7 +29,7 @@ __all__ = ["main"]
 
 PAUSE = 0.25  # seconds between two looks at the memory that a submission takes
 HEAVY = ("numpy", "pandas", "torch", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "seaborn", "safetensors.torch", "elbolab",
-         "elbolab.explore", "elbolab.plotting", "elbolab.training", "scipy.stats", "sklearn.manifold", "sklearn.decomposition", "PIL.Image",
+         "elbolab.explore", "elbolab.plotting", "elbolab.training", "PIL.Image",
          "ipywidgets", "ipykernel.kernelapp", "zmq")
 
 

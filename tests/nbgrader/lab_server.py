@@ -25,7 +25,10 @@ class Server:
     token: str
 
     def get(self, path):
-        answer = requests.get(self.url + path, headers={"Authorization": f"token {self.token}"}, timeout=60)
+        return self.ask("GET", path)
+
+    def ask(self, method, path):
+        answer = requests.request(method, self.url + path, headers={"Authorization": f"token {self.token}"}, timeout=120)
         answer.raise_for_status()
         return answer
 
