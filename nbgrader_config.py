@@ -32,12 +32,9 @@ c.Autograde.autograde_preprocessors = [
     "autograder.nbgrader_ext.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
-# Feedback goes to students: the mark scheme and its graded examples stay with the teacher.
-c.GenerateFeedback.preprocessors = [
-    "nbgrader.preprocessors.GetGrades",
-    "nbgrader.preprocessors.ClearMarkScheme",
-    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-]
+# Feedback goes to students: a page of ours, without the instructor's cells, the seed or notes for the teacher.
+c.GenerateFeedback.exporter_class = "autograder.reports.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = []
 
 # Seconds for one cell, when grading and when a student presses Validate; both run the short training budgets.
 c.ExecuteSubmission.timeout = 120

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="feedback pages for the students, and a page on the class")
     report.add_argument("assignment", metavar="ASSIGNMENT", nargs="?", help="default: all that are graded")
     report.add_argument("--students", metavar="A,B", help="these students' pages only")
+    report.add_argument("--anonymous", action="store_true", help="a class page without names, to show in class")
     report.set_defaults(run=run_report)
 
     doctor = commands.add_parser("doctor", help="what this machine has for grading, and what is missing")

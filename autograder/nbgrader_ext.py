@@ -29,6 +29,9 @@ from autograder import VERDICT_MIME
 __all__ = ["VERDICT_MIME", "ExecuteSubmission", "SaveGrades", "SubmissionExporter", "TakeIn", "verdicts"]
 
 
+PAGES = (".html", ".htm")
+
+
 def verdicts(notebook: Any) -> list[dict[str, Any]]:
     """The verdicts in an executed notebook: [{grade_id, check, points, ..., misconception, message, findings}].
 
@@ -79,17 +82,17 @@ class TakeIn(NbGraderPreprocessor):
         for problem in [*problems, *(note.sentence for note in notes)]:
             self.log.warning("%s: %s", student, problem)
         engine.sign(notebook, seed, "", 0.0, notes, problems)
-        drop_linked(folder, Path(course.format_path(course.autograded_directory, student, assignment)))
+        drop_copies(folder, Path(course.format_path(course.autograded_directory, student, assignment)))
         return notebook, resources
 
 
-def drop_linked(source: Path, target: Path) -> None:
-    """Take away the copies that nbgrader made of what symbolic links in a submission point to."""
+def drop_copies(source: Path, target: Path) -> None:
+    """Take away copies that nbgrader made: of what symbolic links point to, and of pages that it would release as feedback."""
     for folder, folders, files in os.walk(source):
         for name in [*folders, *files]:
             link = Path(folder, name)
             copied = target / link.relative_to(source)
-            if link.is_symlink() and copied.is_file():
+            if (link.is_symlink() or link.suffix.lower() in PAGES) and copied.is_file():
                 copied.unlink()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import keyword
 import re
@@ -17,6 +16,7 @@ MAX_COMPARED = 20_000  # characters of a test; longer ones are not taken apart
 NOISE = {tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER}
 ENDS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 HARMLESS = ("print", "display", "check", "hint", "progress", "help")
+MAGIC = re.compile(r"^\s*%{1,2}(?:time|timeit|prun)\b *|^\s*%(?:matplotlib|load_ext|autoreload|debug|pdb)\b.*$", re.M)
 
 
 class Edit(NamedTuple):
@@ -52,7 +52,7 @@ def how_edited(before: str, after: str, kind: str) -> Edit | None:
     if not theirs:
         return Edit(True, "it was commented out")
     if ours == theirs:
-        return Edit(True, "only comments or layout differ")
+        return Edit(True, "only comments, magics or layout differ")
     if without_seeds(ours) == without_seeds(theirs):
         return Edit(True, "only a seed differs")
     added = beside(ours, theirs)
@@ -71,6 +71,7 @@ def statements(text: str) -> list[tuple[str, ...]] | None:
     """The tokens of each line of Python, without comments and layout; None if it is none."""
     if len(text) > MAX_COMPARED:
         return None
+    text = MAGIC.sub("", text)
     found: list[tuple[str, ...]] = []
     line: list[str] = []
     try:
@@ -88,10 +89,9 @@ def statements(text: str) -> list[tuple[str, ...]] | None:
 
 
 def unquoted(text: str) -> str:
-    try:
-        return repr(ast.literal_eval(text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
+    """A string in double quotes, where only the quotes may differ."""
+    plain = re.fullmatch(r"""('{3}|"{3}|'|")([^\\'"]*)\1""", text)
+    return f'"{plain.group(2)}"' if plain else text
 
 
 def without_seeds(lines: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

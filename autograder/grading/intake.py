@@ -13,11 +13,13 @@ from nbformat import NotebookNode
 
 from autograder.grading.edits import edit_of
 from autograder.grading.instructor import Template, free, template
-from autograder.grading.matching import Found, gap, given, locked, match, role, same_text, unmoved
+from autograder.grading.matching import Found, given, locked, match, role, same_text, unmoved
 from autograder.grading.notes import Note, notes_of
 from autograder.grading.reading import MAX_BYTES, MAX_CELLS, READ, Unreadable, read, tidy
 
 __all__ = ["MAX_BYTES", "Note", "Template", "Unreadable", "assemble", "read", "template", "unreadable"]
+
+MADE = ("early-", "edited-")  # ids of cells that are made here
 
 
 def assemble(submission: NotebookNode, template: Template) -> tuple[NotebookNode, list[Note]]:
@@ -29,18 +31,18 @@ def assemble(submission: NotebookNode, template: Template) -> tuple[NotebookNode
     """
     submission = submission if READ in submission.get("metadata", {}) else tidy(submission)
     found = match(submission.cells, template.cells)
-    texts = {number: unheaded(submission.cells[place].source, template.cells[number]) for number, place in found.place.items()}
+    texts = {number: text_as(template.cells[number], submission.cells[place]) for number, place in found.place.items()}
     notes = [Note(kind, None, True, sentence) for kind, sentence in submission.metadata[READ]]
     notes += notes_of(submission.cells, template.cells, found, texts)
     return Assembly(submission.cells, template, found, texts, notes).notebook(), notes
 
 
-def unheaded(source: str, known: dict[str, Any]) -> str:
-    """Code without the # that Jupyter writes before it when a slip of the keyboard makes the cell a heading."""
-    first, slip = given(known).strip().split("\n")[0], re.match(r"#{1,6} ", source)
-    if known["cell_type"] == "code" and first and slip and source[slip.end() :].split("\n")[0] == first:
-        return source[slip.end() :]
-    return source
+def text_as(known: dict[str, Any], cell: NotebookNode) -> str:
+    """A known cell's text; code without the # that Jupyter writes before it when a slip of the keyboard makes it a heading."""
+    first, slip = given(known).strip().split("\n")[0], re.match(r"#{1,6} ", cell.source)
+    if cell.cell_type != known["cell_type"] == "code" and first and slip and cell.source[slip.end() :].split("\n")[0] == first:
+        return cell.source[slip.end() :]
+    return cell.source
 
 
 class Assembly:
@@ -50,11 +52,10 @@ class Assembly:
         self.cells, self.template, self.found, self.texts, self.notes = cells, template, found, texts, notes
         self.taken = {cell["id"] for cell in template.cells}
         self.images: dict[int, Any] = {n: dict(cells[p].get("attachments", {})) for n, p in found.place.items()}
-        self.room = MAX_CELLS
 
     def notebook(self) -> NotebookNode:
-        self.answers_beside()
         own = self.own_cells()
+        self.answers_beside(own)
         cells = own.get(-1, [])
         for number, known in enumerate(self.template.cells):
             aside = self.written_into(number, known)
@@ -63,26 +64,37 @@ class Assembly:
         metadata = NotebookNode(kernelspec=NotebookNode(self.template.kernelspec))
         return NotebookNode(nbformat=4, nbformat_minor=5, metadata=metadata, cells=cells)
 
-    def answers_beside(self) -> None:
-        """Text in cells of the student's own, right beside an answer that was left empty, is the answer."""
+    def answers_beside(self, own: dict[int, list[NotebookNode]]) -> None:
+        """Text right beside an answer that was left empty is the answer: in cells of the student's own, or in its question."""
         for number, known in enumerate(self.template.cells):
             if role(known) != "answer" or self.written(number) or not self.found.place:
                 continue
-            beside = [p for p in self.around(number) if p in self.found.own and self.cells[p].cell_type == known["cell_type"]]
-            if any(self.cells[p].source.strip() for p in beside):
-                self.texts[number] = "\n\n".join(self.cells[p].source.strip("\n") for p in beside)
-                self.images[number] = {name: image for p in beside for name, image in self.cells[p].get("attachments", {}).items()}
-                self.found.own -= set(beside)
-                sentence = f"The answer `{known['name']}` was left empty; what stood in a cell beside it was put into it."
-                self.notes.append(Note("moved", known["name"], True, sentence))
+            before = number - 1
+            while before >= 0 and before not in self.found.place:
+                before -= 1
+            beside = [cell for n in (before, number) for cell in own.get(n, []) if cell.cell_type == known["cell_type"]]
+            beside = [cell for cell in beside if cell.source.strip() and not cell.id.startswith(MADE)]
+            if beside:
+                self.texts[number] = "\n\n".join(cell.source.strip("\n") for cell in beside)
+                self.images[number] = {name: image for cell in beside for name, image in cell.get("attachments", {}).items()}
+                for n in (before, number):
+                    own[n] = [cell for cell in own.get(n, []) if not any(cell is taken for taken in beside)]
+            elif not self.take_from_question(number, before):
+                continue
+            sentence = f"The answer `{known['name']}` was left empty; what stood right beside it was put into it."
+            self.notes.append(Note("moved", known["name"], True, sentence))
 
-    def around(self, number: int) -> range:
-        """The places between a known cell, there or not, and its neighbors that are known."""
-        if number not in self.found.place:
-            return gap(number, self.found, len(self.cells))
-        place, others = self.found.place[number], self.found.place.values()
-        before = max((p for p in others if p < place), default=-1)
-        return range(before + 1, min((p for p in others if p > place), default=len(self.cells)))
+    def take_from_question(self, number: int, before: int) -> bool:
+        """Whether the answer was written into the question above, and is now where it belongs."""
+        question = self.template.cells[before]
+        edit = edit_of(question, self.texts[before]) if before == number - 1 and role(question) == "question" else None
+        if not edit or not edit.work or question["cell_type"] != self.template.cells[number]["cell_type"]:
+            return False
+        text, asked = self.texts[before], given(question).strip()
+        self.texts[number] = text.strip().removeprefix(asked).strip("\n")
+        self.images[number] = self.images.pop(before, {})
+        self.texts[before] = question["source"]
+        return True
 
     def written(self, number: int) -> bool:
         """Whether a known cell is there with something in it that was not given out."""

@@ -56,7 +56,7 @@ def notes_of(cells: Sequence[NotebookNode], known: Sequence[dict[str, Any]], fou
         handed_in = cells[found.place[number]]
         notes += about(cell, handed_in, found.how[number], found.copies.get(number, 1), number in stay)
         if edit := edit_of(cell, texts[number]):
-            kept = " What was handed in is kept beside it." if edit.work else ""
+            kept = " What was written there is kept beside it." if edit.work else ""
             sentence = f"The {title(cell)} was edited: {edit.how}. The instructor's text was used.{kept}"
             notes.append(Note("edited", cell["name"], edit.honest, sentence))
         notes += forged(cell, handed_in.metadata.get("nbgrader", {}))
@@ -81,12 +81,12 @@ def about(cell: dict[str, Any], handed_in: NotebookNode, how: str, copies: int, 
     """Copies, other kinds, other places, other names."""
     notes, name, what = [], cell["name"], title(cell)
     if copies > 1:
-        which = "the original was run" if locked(cell) else "the last one that was written counts, others run where they stand"
+        which = "the instructor's was used" if locked(cell) else "the last one that was written counts, others are kept"
         notes.append(Note("copied", name, True, f"The {what} is there {copies} times; {which}."))
     if handed_in.cell_type != cell["cell_type"] and (name or cell["cell_type"] == "code"):
         sentence = f"The {what} had been turned into a {handed_in.cell_type} cell; it was turned back."
         notes.append(Note("retyped", name, True, sentence))
-    if not stays and name:
+    if not stays and name and copies == 1:
         notes.append(Note("moved", name, True, f"The {what} stood in another place; it was put back in its own."))
     if how == "unknown name" and name:
         notes.append(Note("renamed", name, True, f"The {what} bore another name; it was recognized by its id."))
@@ -122,17 +122,20 @@ def listed(names: list[str]) -> str:
 
 
 def checksum_differs(cell: dict[str, Any], mark: dict[str, Any]) -> bool:
-    # Without the release only the gradebook's checksum is known, which is of the text with its hidden parts.
-    expected = cell.get("marks", cell["nbgrader"] if given(cell) == cell["source"] else {}).get("checksum")
-    return expected is not None and "checksum" in mark and mark["checksum"] != expected
+    """Whether it is neither the student version's nor the gradebook's, which is of the text with its hidden parts."""
+    if "marks" not in cell and given(cell) != cell["source"]:
+        return False  # the student version's is not known
+    known = [marks["checksum"] for marks in (cell.get("marks", {}), cell["nbgrader"]) if "checksum" in marks]
+    return bool(known) and "checksum" in mark and mark["checksum"] not in known
 
 
 def forged(cell: dict[str, Any], mark: dict[str, Any]) -> list[Note]:
-    """Marks of nbgrader's that say something else than those that were given out."""
+    """Marks of nbgrader's that say something else than those that were given out, or stand in the gradebook."""
     if cell["name"] is None or mark.get("grade_id") != cell["name"]:
         return []
-    expected, notes, what = cell.get("marks", cell["nbgrader"]), [], title(cell)
-    flags = [key for key in ("grade", "solution", "locked", "task") if key in mark and bool(mark[key]) != bool(expected.get(key))]
+    expected, notes, what = (cell.get("marks", cell["nbgrader"]), cell["nbgrader"]), [], title(cell)
+    flags = [key for key in ("grade", "solution", "locked", "task")
+             if key in mark and all(bool(mark[key]) != bool(marks.get(key)) for marks in expected)]
     if "cell_type" in mark and mark["cell_type"] != cell["cell_type"]:
         flags.append("cell_type")
     if flags:
@@ -140,9 +143,10 @@ def forged(cell: dict[str, Any], mark: dict[str, Any]) -> list[Note]:
         notes.append(Note("metadata", cell["name"], False, sentence))
     points = cell["nbgrader"].get("points")
     if "points" in mark and points is not None and mark["points"] != points:
-        sentence = f"The {what} said that it is worth {str(mark['points'])[:20]} points; it is worth {points:g}."
+        said = f"{mark['points']:g}" if isinstance(mark["points"], (int, float)) else "other"
+        sentence = f"The {what} said that it is worth {said} points; it is worth {points:g}."
         notes.append(Note("metadata", cell["name"], False, sentence))
-    if "schema_version" in mark and mark["schema_version"] != expected.get("schema_version", 3):
+    if "schema_version" in mark and all(mark["schema_version"] != marks.get("schema_version", 3) for marks in expected):
         sentence = f"The {what} bore marks in another format of nbgrader's; the instructor's were used."
         notes.append(Note("metadata", cell["name"], True, sentence))
     return notes

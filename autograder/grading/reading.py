@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from nbformat import NotebookNode
 
 __all__ = ["MAX_BYTES", "MAX_CELLS", "Unreadable", "read", "tidy", "valid_id"]
@@ -14,8 +15,8 @@ __all__ = ["MAX_BYTES", "MAX_CELLS", "Unreadable", "read", "tidy", "valid_id"]
 MAX_BYTES = 256 << 20
 MAX_BYTES_READ = 64 << 20  # what may be left without the outputs
 DIRECT_BYTES = 1 << 20  # files up to this size are parsed as they are
-MAX_TOKENS = 10_000_000
-MAX_DEPTH = 200
+MAX_LISTS = 1_000_000  # a list or a number takes many times the memory of its text
+MAX_VALUES = 4_000_000
 MAX_CELLS = 2_000  # of a notebook that is run
 MAX_READ = 10 * MAX_CELLS
 MAX_SOURCE = {"code": 1 << 20, "markdown": 8 << 20, "raw": 1 << 20}  # Markdown may hold pasted images
@@ -23,9 +24,9 @@ MAX_ATTACHED = 32 << 20  # characters, in the whole notebook
 IMAGES = ("image/png", "image/jpeg")
 READ = "elbolab_read"  # where `tidy` leaves what it noticed for `intake.assemble`
 
-# Strings first, many at once, so that long texts cost little; a key whose value is left out stands alone.
-TOKEN = re.compile(
-    rb'(?P<left_out>"(?:outputs|widgets)"\s*:\s*(?=[\[{]))|(?:(?!"(?:outputs|widgets)")"[^"]*"[\s,:]*){1,200}|"[^"]*"|(?P<open>[\[{])|[\]}]')
+LEFT_OUT = re.compile(rb'"(?:outputs|widgets)"\s*:\s*(?=[\[{])')
+STEP = np.zeros(256, np.int8)  # what a character does to the depth
+STEP[list(b"[{")], STEP[list(b"]}")] = 1, -1
 KINDS = {"code": "code", "markdown": "markdown", "raw": "raw", "heading": "markdown", "html": "markdown"}
 OTHER_FILES = {b"PK\x03\x04": "a ZIP archive", b"%PDF": "a PDF", b"\x1f\x8b": "a compressed file", b"\x89PNG": "a picture"}
 CUT_OFF = "it ends in the middle, as a file does whose upload or download broke off"
@@ -63,6 +64,8 @@ def parse(data: bytes) -> Any:
     data = data if whole else without_outputs(data)
     if len(data) > MAX_BYTES_READ:
         raise Unreadable(f"it is larger than {MAX_BYTES_READ >> 20} MB even without its outputs")
+    if data.count(b"[") + data.count(b"{") > MAX_LISTS or data.count(b",") > MAX_VALUES:
+        raise Unreadable("it holds more values than a notebook does")
     text = decoded(data)
     try:
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 20 else 0)
@@ -75,24 +78,26 @@ def parse(data: bytes) -> Any:
 def without_outputs(data: bytes) -> bytes:
     """The JSON text with [] for each list of outputs; those are most of a large file, and are made anew anyway."""
     masked = data.replace(b"\\\\", b"__").replace(b'\\"', b"__")  # same length; now every quote begins or ends a string
-    kept, start, depth, left_out, next_left_out = [], 0, 0, -1, False
-    for number, token in enumerate(TOKEN.finditer(masked)):
-        if number > MAX_TOKENS or depth > MAX_DEPTH:
-            raise Unreadable("it is nested too deeply" if depth > MAX_DEPTH else "it holds more values than a notebook does")
-        group = token.lastgroup
-        if group == "left_out":
-            next_left_out = left_out < 0
-        elif group == "open":
-            if next_left_out:
-                kept.append(data[start : token.start()] + b"[]")
-                left_out, next_left_out = depth, False
-            depth += 1
-        elif masked[token.start()] in b"]}":
-            depth -= 1
-            if depth == left_out:
-                start, left_out = token.end(), -1
-    kept.append(data[start:] if left_out < 0 else b"")
+    kept, start = [], 0
+    while key := LEFT_OUT.search(masked, start):
+        kept += [data[start : key.end()], b"[]"]
+        start = end_of(masked, key.end())
+    kept.append(data[start:])
     return b"".join(kept)
+
+
+def end_of(masked: bytes, start: int) -> int:
+    """The place behind the bracket that closes the one at `start`; the end of the text if none does."""
+    depth, quoted, size = 0, False, 1 << 12
+    while start < len(masked):
+        chunk = np.frombuffer(masked, np.uint8, min(size, len(masked) - start), start)
+        inside = np.logical_xor.accumulate(np.append(quoted, chunk == ord('"')))[1:]
+        depths = depth + np.cumsum(np.where(inside, 0, STEP[chunk]), dtype=np.int32)
+        closed = np.flatnonzero(depths == 0)
+        if len(closed):
+            return start + int(closed[0]) + 1
+        depth, quoted, start, size = depths[-1], inside[-1], start + len(chunk), min(4 * size, 1 << 20)
+    return len(masked)
 
 
 def decoded(data: bytes) -> str:
