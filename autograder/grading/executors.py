@@ -15,6 +15,7 @@ from typing import Any
 
 __all__ = ["ClusterPool", "LocalPool", "PoolLost"]
 
+CONNECT = 20  # seconds to wait for a cluster's scheduler
 NO_WORKERS = 60.0  # seconds to wait for a cluster that has lost all its workers
 
 
@@ -26,10 +27,10 @@ class PoolLost(Exception):
 
 
 class LocalPool:
-    """`jobs` worker processes."""
+    """`jobs` worker processes; each starts a sandbox of the kind and limits `warm` before it is asked to."""
 
-    def __init__(self, jobs: int):
-        self.jobs = jobs
+    def __init__(self, jobs: int, warm: tuple[str, Any] | None = None):
+        self.jobs, self.warm = jobs, warm
         self.room = jobs + 2  # enough that no worker waits for its next task
         self.executor: Executor | None = None
         self.used = False
@@ -40,7 +41,7 @@ class LocalPool:
         if self.executor is not None:
             return self.executor.submit(execute, task)
         context = multiprocessing.get_context("spawn")
-        self.executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=start_worker)
+        self.executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=start_worker, initargs=(self.warm,))
         # The processes start here. While they do, Ctrl-C is for this one: it ends them as it sees fit.
         with ignored_interrupts():
             return self.executor.submit(execute, task)
@@ -90,7 +91,7 @@ def idle(_: Any) -> None:
     """A task that does nothing."""
 
 
-def start_worker() -> None:
+def start_worker(warm: tuple[str, Any] | None) -> None:
     """What a worker process does first."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # one process for each core is what there is
@@ -98,8 +99,12 @@ def start_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=end_with_parent, daemon=True).start()
     Finalize(None, close_engine, exitpriority=10)
-    try:
-        import autograder.grading.engine  # noqa: F401  (takes seconds; the grader meanwhile opens the gradebook)
+    try:  # this takes seconds, in which the grader opens the gradebook
+        from autograder.grading import engine  # noqa: F401
+        from autograder.grading.session import warm_sandbox
+
+        if warm:
+            warm_sandbox(*warm)
     except Exception:  # the first task says what is wrong
         pass
 
@@ -135,7 +140,7 @@ class ClusterPool:
         except ImportError:
             raise PoolLost('--cluster needs the package distributed. Install it with: pip install "distributed"') from None
         try:
-            self.client = Client(address, timeout=20, set_as_default=False)
+            self.client = Client(address, timeout=CONNECT, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise PoolLost(f"There is no Dask scheduler at {address} ({' '.join(str(error).split())[:200]}). "
                            "Start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`.") from None

@@ -89,7 +89,7 @@ def ready(root: Path, assignment: str | None, students: Sequence[str] | None, jo
     with stopped_by(SandboxError, PoolLost):
         if sandbox == "bubblewrap" and cluster is None and execute is None:
             find_mode()
-        pool = open_pool(jobs, cluster)
+        pool = open_pool(jobs, cluster, None if execute else (sandbox, limits or Limits()))
     stop = threading.Event()
     try:
         with interruptible(stop):
@@ -114,12 +114,12 @@ def stopped_by(*kinds: type[Exception]) -> Iterator[None]:
         raise Stopped(str(error)) from error
 
 
-def open_pool(jobs: int | None, cluster: str | None) -> Any:
+def open_pool(jobs: int | None, cluster: str | None, warm: tuple[str, Limits] | None = None) -> Any:
     """Worker processes here, or a cluster's. Raises PoolLost."""
     if cluster is not None:
         return ClusterPool(cluster)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return LocalPool(max(1, jobs or cores))
+    return LocalPool(max(1, jobs or cores), warm)
 
 
 @contextlib.contextmanager

@@ -129,13 +129,12 @@ class Recorder:
         place = self.settings.folder("autograded", student, self.assignment)
         with disk(root):
             texts = {name: (folder / f"{name}.ipynb").read_bytes() for name in names}
+            notebooks = notebooks or {name: read_document(text) for name, text in texts.items()}
             fresh = self.prepare(place, submitted, texts)
-        notebooks = notebooks or {name: read_document(text) for name, text in texts.items()}
-        if not self.patiently(lambda: self.book.record(self.assignment, student, timestamp, notebooks)):
-            shutil.rmtree(fresh, ignore_errors=True)
-            self.waiting.append(student)
-            return False
-        with disk(root):
+            if not self.patiently(lambda: self.book.record(self.assignment, student, timestamp, notebooks)):
+                shutil.rmtree(fresh, ignore_errors=True)
+                self.waiting.append(student)
+                return False
             replace(fresh, place)
             record = records.load(root, self.assignment, student)
             record.recorded = True
@@ -168,7 +167,8 @@ class Recorder:
         fresh.mkdir(parents=True)
         left = COPIED_BYTES
         for path, size in files_below(submitted, self.settings.course.ignore)[0].items():
-            if not path.endswith(".ipynb") and path not in self.masters and size <= left:
+            # Of what lies there nbgrader would release every page as feedback.
+            if not path.lower().endswith((".ipynb", ".html", ".htm")) and path not in self.masters and size <= left:
                 left -= copy(submitted / path, fresh / path)
         for path, data in {**self.masters, **{f"{name}.ipynb": text for name, text in texts.items()}}.items():
             (fresh / path).parent.mkdir(parents=True, exist_ok=True)

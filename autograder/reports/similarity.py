@@ -28,7 +28,7 @@ from autograder.reports.pieces import Pieces, pieces_of
 __all__ = ["FEWEST", "answers_of", "similar_pairs", "too_few"]
 
 FEWEST = 8  # submissions: with fewer there is nothing to compare a pair with
-SHORTEST = 12  # tokens of an answer of its own: what is shorter everyone writes alike
+SHORTEST = 20  # tokens of an answer of its own: what is shorter everyone writes alike
 LEAST = 0.4  # the part of two answers that has to be shared before it is evidence
 STEP = 0.02  # nats, the grid on which surprises are added
 BEYOND = 20.0  # how many times rarer than the class can show directly a pair may count, if it stands far out
@@ -77,12 +77,7 @@ def similar_pairs(
     students = sorted(answers)
     if too_few(answers):
         return []
-    cells = {}
-    for cell in sorted({name for given in answers.values() for name in given}):
-        given, right = pieces_of(released.get(cell, "")), pieces_of((solved or {}).get(cell, ""))
-        own = [_own(pieces_of(answers[student].get(cell, "")), given, right) for student in students]
-        if sum(bool(pieces.lines) for pieces in own) >= 2:
-            cells[cell] = _Cell(own)
+    cells = {name: _Cell(own) for name, own in _own_pieces(students, answers, released, solved or {}).items()}
     if not cells:
         return []
     surprises = np.stack([cell.surprise for cell in cells.values()])  # (cells, pairs), in nats
@@ -105,12 +100,32 @@ def _entry(students: list[str], a: int, b: int, expected: float, evidence: dict[
     return {"a": students[a], "b": students[b], "score": round(min(1.0, shared / weight), 3), "expected": expected, "cells": cells}
 
 
-def _own(pieces: Pieces, given: Pieces, right: Pieces) -> Pieces:
-    """Of these pieces, those that the student added; none where the answer is too short to tell anything."""
-    if pieces.tokens - given.tokens < SHORTEST:
-        return Pieces()
-    own = {piece: line for piece, line in pieces.lines.items() if piece not in given.lines and piece not in right.lines}
-    return Pieces(own, pieces.tokens)
+def _own_pieces(students: list[str], answers: Any, released: Any, solved: Any) -> dict[str, list[Pieces]]:
+    """{grade_id: for each student the pieces of their own}, cells with nothing to compare left out.
+
+    Pieces of the release and of the solution are nobody's own; an answer that is too short has none. A piece belongs
+    to one exercise, the one where most students write it: else a habit would be counted wherever it shows.
+    """
+    cells: dict[str, list[Pieces]] = {}
+    for cell in sorted({name for given in answers.values() for name in given}):
+        given, right = pieces_of(released.get(cell, "")), pieces_of(solved.get(cell, ""))
+        cells[cell] = []
+        for student in students:
+            pieces = pieces_of(answers[student].get(cell, ""))
+            if pieces.tokens - given.tokens < SHORTEST:
+                pieces = Pieces()
+            own = {p: line for p, line in pieces.lines.items() if p not in given.lines and p not in right.lines}
+            cells[cell].append(Pieces(own, pieces.tokens))
+    written = {cell: Counter(piece for pieces in own for piece in pieces.lines) for cell, own in cells.items()}
+    home: dict[tuple[str, ...], str] = {}
+    for cell, counts in written.items():
+        for piece, count in counts.items():
+            if piece not in home or count > written[home[piece]][piece]:
+                home[piece] = cell
+    for cell, own in cells.items():
+        for pieces in own:
+            pieces.lines = {piece: line for piece, line in pieces.lines.items() if home[piece] == cell}
+    return {cell: own for cell, own in cells.items() if sum(bool(pieces.lines) for pieces in own) >= 2}
 
 
 class _Cell:
