@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograder.probing import time_limit
+from autograder.inside.timing import OutOfTime, time_limit
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None
 
-__all__ = ["bounded"]
+__all__ = ["OutOfTime", "bounded"]
 
 SECONDS = 30.0
 MEMORY = 4 << 30

@@ -10,11 +10,14 @@ from typing import Any
 import bleach
 from nbformat.v4 import new_output
 
+from autograder.grading.guard import OutOfTime, bounded
+
 __all__ = ["clean_markdown", "clean_outputs"]
 
 MOST_OUTPUTS = 60  # a cell
 MOST_TEXT = 50_000  # characters of one printed text
 MOST_HTML = 200_000
+HTML_SECONDS = 2.0
 MOST_IMAGES = 6 << 20  # characters of base64 a cell
 MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 TAGS = frozenset("table thead tbody tfoot tr th td caption b i em strong code pre p div span br hr ul ol li sub sup h1 h2 h3 h4".split())
@@ -89,12 +92,22 @@ def clean_bundle(data: Any) -> dict[str, str]:
         if mime == "text/plain":
             bundle[mime] = shortened(text_of(value, 4 * MOST_TEXT), MOST_TEXT)
         elif mime == "text/html" and len(value) <= MOST_HTML:
-            # Scripts and styles go with what stands in them; bleach alone would leave their text.
-            value = re.sub(r"<(script|style)\b.*?(</\1\s*>|$)", "", CONTROL.sub("", value), flags=re.S | re.I)
-            bundle[mime] = bleach.clean(value, tags=TAGS, attributes={"*": ["colspan", "rowspan"]}, strip=True, strip_comments=True)
+            if (html := clean_html(value)) is not None:
+                bundle[mime] = html
         elif mime in MAGIC and len(value) <= MOST_IMAGES and is_image(value, MAGIC[mime]):
             bundle[mime] = value
     return bundle
+
+
+def clean_html(source: str) -> str | None:
+    """The HTML without anything that runs, loads or covers the page; None where taking it apart takes too long."""
+    # Scripts and styles go with what stands in them; bleach alone would leave their text.
+    source = re.sub(r"<(script|style)\b.*?(</\1\s*>|$)", "", CONTROL.sub("", source), flags=re.S | re.I)
+    try:
+        with bounded(HTML_SECONDS):
+            return bleach.clean(source, tags=TAGS, attributes={"*": ["colspan", "rowspan"]}, strip=True, strip_comments=True)
+    except (Exception, OutOfTime):  # nesting that is made to keep a parser busy
+        return None
 
 
 def is_image(value: str, magic: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from autograder.inside.channel import Malformed
 
 __all__ = ["Run", "checks_in", "derive", "is_test", "no_verdict", "run_notebook", "test_cells"]
 
+MOST_OUTPUT = 32 << 20  # characters of outputs in a notebook
 WORDS = {
     "ended": "This cell ended the process that ran it; nothing of it counts.",
     "late": "This cell could not be stopped when its time was over, so its process was ended; nothing of it counts.",
@@ -48,6 +50,7 @@ class Run:
         self.sessions = 0
         self.excused = 1  # how often the warm parent may die before a cell is blamed
         self.problems: list[str] = []
+        self.room = MOST_OUTPUT
 
     def go(self) -> list[str]:
         try:
@@ -70,12 +73,21 @@ class Run:
             cell.outputs = [error_output("NotRun", f"This cell was not run: {why}.")]
             return
         try:
-            cell.outputs = clean_outputs(self.excusing(index, lambda session: session.run(cell.source, self.seconds())))
+            cell.outputs = self.kept(self.excusing(index, lambda session: session.run(cell.source, self.seconds())))
             if any(output.get("ename") == "CellTimeoutError" for output in cell.outputs):
                 self.problems.append(f"{self.place(index)} ran too long and was stopped.")
         except Lost as lost:
             self.lose(index, str(lost))
             cell.outputs = [error_output("ProcessEnded", WORDS[str(lost)])]
+
+    def kept(self, reported: list[Any]) -> list[Any]:
+        """The outputs that go into the notebook: clean, and within what a whole notebook may show."""
+        outputs = clean_outputs(reported)
+        self.room -= sum(len(json.dumps(output)) for output in outputs)
+        if self.room >= 0:
+            return outputs
+        text = "Left out: the outputs of this notebook are too large."
+        return [new_output("stream", text=text), *(output for output in outputs if output.output_type == "error")]
 
     def judge(self, index: int, cell: Any) -> None:
         """Judge the checks of a test cell, and leave its points as the only result."""
@@ -225,7 +237,7 @@ def derive(seed: int, *words: str) -> int:
 def judged(check: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> Any:
     """The verdict, whatever the outputs are; a judge that they keep busy or fill the memory of is stopped."""
     from autograder.grading.guard import bounded
-    from autograder.probing import OutOfTime
+    from autograder.inside.timing import OutOfTime
     from autograder.verdict import judge_outputs, troubled
 
     try:

@@ -99,3 +99,9 @@ def test_any_report_gives_valid_outputs(reported):
 ])
 def test_markdown_keeps_its_text_and_loses_its_tags(source, kept):
     assert clean_markdown(source) == kept
+
+
+def test_html_that_keeps_a_parser_busy_is_left_out(monkeypatch):
+    monkeypatch.setattr("autograder.grading.outputs.HTML_SECONDS", 0.2)
+    (output,) = valid(clean_outputs([shown(text_html="<b><p><i><table>" * 10_000, text_plain="x")]))
+    assert output.data["text/plain"] == "x"

@@ -203,3 +203,17 @@ def test_any_reply_at_all_is_a_verdict(reply):
         cell = test_cell(f'check("{name}", x)', points=check.max_points)
         run_notebook(new_notebook(cells=[cell]), 7, Limits(), Forger)
         assert points(cell) == 0 and "<script" not in cell.outputs[0].data["text/html"]
+
+
+def test_a_notebook_may_show_only_so_much(monkeypatch):
+    monkeypatch.setattr("autograder.grading.run.MOST_OUTPUT", 1000)
+
+    class Loud(Fake):
+        def run(self, source, seconds):
+            return [{"output_type": "stream", "name": "stdout", "text": "x" * 400}, {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}]
+
+    notebook = new_notebook(cells=[new_code_cell(f"{n}") for n in range(4)])
+    run_notebook(notebook, 7, Limits(), Loud)
+    texts = [cell.outputs[0].text for cell in notebook.cells]
+    assert texts[:1] == ["x" * 400] and texts[2:] == ["Left out: the outputs of this notebook are too large."] * 2
+    assert all(cell.outputs[1].output_type == "error" for cell in notebook.cells)
