@@ -72,7 +72,11 @@ class CellSession:
             close()
             self.job = warm_sandbox(sandbox, limits).start(seed)
         self.channel = Channel(self.job.read, self.job.write)
-        self.guarded(self.send_files, files)
+        try:
+            self.send_files(files)
+        except (Closed, Late, Malformed):  # before any of its code ran
+            self.job.stop()
+            raise ParentDied from None
 
     def run(self, source: str, seconds: float) -> list[Any]:
         return self.guarded(self._run, source, seconds)
@@ -91,6 +95,7 @@ class CellSession:
         for name, content in files.items():
             self.channel.send_json({"name": name}, deadline)
             self.channel.send(content, deadline)
+        self.channel.receive(deadline)
 
     def _run(self, source: str, seconds: float) -> list[Any]:
         deadline = time.monotonic() + seconds + GRACE

@@ -13,7 +13,8 @@ import resource
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HOME", "become_nobody", "drop_capabilities", "enter_namespaces", "private_folders", "set_limits", "tie_to_parent"]
+__all__ = ["HOME", "become_nobody", "drop_capabilities", "enter_namespaces", "fork_leader", "lead_namespaces", "private_folders",
+           "set_limits", "tie_to_parent"]
 
 HOME = "/home/student"
 NOBODY = 65534
@@ -45,24 +46,56 @@ def become_nobody() -> None:
         _call("prctl", SET_DUMPABLE, 1, 0, 0, 0)  # else /proc/self belongs to root, and no namespace can be set up
 
 
+def lead_namespaces() -> None:
+    """Move this process into a user namespace in which it may make others; its next child leads a process namespace there.
+
+    Raises:
+        OSError: the kernel refuses, or there is no /proc.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    _call("unshare", NEWUSER | NEWPID)
+    _map_user(uid, gid)
+
+
+def fork_leader() -> int:
+    """Fork a child that is the first process of a process namespace of its own; as os.fork. The caller must be privileged.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    own = os.pidfd_open(os.getpid())
+    try:
+        _call("unshare", NEWPID)
+        pid = os.fork()
+        if pid:
+            _call("setns", own, NEWPID)  # else the next child could not have a namespace of its own
+    finally:
+        os.close(own)
+    return pid
+
+
 def enter_namespaces(user: bool) -> None:
-    """Move this process into a mount and IPC namespace of its own; its next child starts a process namespace.
+    """Move this process into a mount and IPC namespace of its own.
 
     Arguments:
-        user: a user namespace of its own, too. It needs /proc; to do without, the process must be privileged.
+        user: a user namespace, too. It needs /proc; to do without, the process must be privileged.
 
     Raises:
         OSError: the kernel refuses.
     """
     uid, gid = os.getuid(), os.getgid()
-    _call("unshare", NEWNS | NEWIPC | NEWPID | (NEWUSER if user else 0))
+    _call("unshare", NEWNS | NEWIPC | (NEWUSER if user else 0))
     if user:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        _map_user(uid, gid)
     _call("mount", b"none", b"/", None, RECURSIVE | PRIVATE_MOUNT, None)
     if platform.machine() in KEYCTL:  # else the kernel's key store would be shared with the next submission
         _libc.syscall(KEYCTL[platform.machine()], JOIN_SESSION_KEYRING, None)
+
+
+def _map_user(uid: int, gid: int) -> None:
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
 def private_folders(size: int, shared: str | None = None) -> None:

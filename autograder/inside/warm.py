@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,10 @@ def main(control_fd: int) -> None:
     settings = json.loads(control.recv(1 << 16))
     for number in (signal.SIGINT, signal.SIGTERM):  # the grader's business; a child puts them back
         signal.signal(number, signal.SIG_IGN)
+    isolated = next((how for how in ("user", "plain") if can_isolate(how)), "") if settings["isolate"] else ""
+    if isolated == "user":
+        go_on_as_leader(control)
     shell = warm_up(settings["preload"])
-    isolated = settings["isolate"] and (can_isolate("user") or can_isolate("plain"))
     gc.collect()
     gc.freeze()
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
@@ -58,22 +61,65 @@ def main(control_fd: int) -> None:
                 os.close(fd)
 
 
+def can_isolate(how: str) -> bool:
+    """Whether children can have namespaces of their own in that way; tried in processes that end at once."""
+
+    def attempt(step: Callable[[], None]) -> bool:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                step()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return os.waitpid(pid, 0)[1] == 0
+
+    def child() -> None:
+        pid = isolate.fork_leader()
+        if pid == 0:
+            try:
+                isolate.enter_namespaces(user=how == "user")
+                isolate.private_folders(1 << 20)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        os._exit(int(os.waitpid(pid, 0)[1] != 0))
+
+    def parent() -> None:
+        if how == "user":
+            isolate.lead_namespaces()
+        os._exit(int(not attempt(child)))
+
+    return attempt(parent)
+
+
+def go_on_as_leader(control: socket.socket) -> None:
+    """Go on in a child that leads a process namespace in which it may make others; this process waits for its end."""
+    isolate.lead_namespaces()
+    pid = os.fork()
+    if pid:
+        control.close()
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+    isolate.tie_to_parent()
+
+
 def serve_job(control: socket.socket, job: dict[str, Any], pipes: list[int], shell: Any, isolated: str) -> None:
     """Fork the job's first process and wait for its end, or for the grader to ask for it."""
     if "shared" in job:
         empty_folder(job["shared"], isolated)
-    pid = os.fork()
+    pid = isolate.fork_leader() if isolated else os.fork()
     if pid == 0:
         try:
             control.close()
-            first_process(job, pipes, shell, isolated)
+            confine(job, isolated)
+            run_student(job, pipes, shell)
         finally:
             os._exit(70)
     for fd in pipes:
         os.close(fd)
     watch = job["sandboxed"] and os.path.isdir("/proc/1")  # else the other processes are none of ours
     reason, stopping, ended = "", False, os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
-    floor = memory_of([os.getpid()])
+    floor = memory_of("self")
     while True:
         ready = select.select([control, *([ended] if ended is not None else [])], [], [], PAUSE)[0]
         if control in ready:
@@ -103,7 +149,7 @@ def empty_folder(path: str, isolated: str) -> None:
 
 def stop(pid: int, isolated: str) -> None:
     """End a job. In a process namespace its first process takes all others with it."""
-    os.kill(pid, signal.SIGTERM if isolated else signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     if not isolated:
         try:
             os.killpg(pid, signal.SIGKILL)
@@ -113,60 +159,36 @@ def stop(pid: int, isolated: str) -> None:
 
 def too_much_memory(floor: int, limit: int) -> bool:
     """Whether the processes of the sandbox together hold more than `limit` bytes beyond what each was born with."""
-    mine = os.getpid()
-    others = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != mine]
-    return sum(max(0, memory_of([pid]) - floor) for pid in others) > limit
+    return sum(max(0, memory_of(name) - floor) for name in os.listdir("/proc") if name.isdigit()) > limit
 
 
-def memory_of(pids: list[int]) -> int:
-    """Bytes of private and shared memory that these processes hold."""
-    total = 0
-    for pid in pids:
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text().split("\n")
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
-    return total
+def memory_of(pid: str) -> int:
+    """Bytes of private and shared memory that a process holds; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().split("\n")
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
 
 
 # --- the child's side ----------------------------------------------------------------------------
 
 
-def first_process(job: dict[str, Any], pipes: list[int], shell: Any, isolated: str) -> None:
-    """In the forked child: namespaces, limits, then the process that runs student code. Does not return."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def confine(job: dict[str, Any], isolated: str) -> None:
+    """Namespaces, private folders, limits; no way back."""
     if sys.platform == "linux":
         isolate.tie_to_parent()
     os.setsid()
-    if not isolated:
-        isolate.set_limits(job["limits"], processes=False)
-        second_process(job, pipes, shell)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
-    isolate.enter_namespaces(user=isolated == "user")
-    isolate.private_folders(job["limits"]["disk"], job.get("shared"))
-    isolate.set_limits(job["limits"], processes=True)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            isolate.tie_to_parent()
-            isolate.drop_capabilities()
-            second_process(job, pipes, shell)
-        finally:
-            os._exit(70)
-    for fd in pipes:
-        os.close(fd)
-    while True:
-        if signal.sigwait({signal.SIGTERM, signal.SIGCHLD}) == signal.SIGTERM:
-            os.kill(pid, signal.SIGKILL)
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            os._exit(os.waitstatus_to_exitcode(status) & 255)
+    if isolated:
+        isolate.enter_namespaces(user=isolated == "user")
+        isolate.private_folders(job["limits"]["disk"], job.get("shared"))
+    isolate.set_limits(job["limits"], processes=bool(isolated))
+    if isolated:
+        isolate.drop_capabilities()
 
 
-def second_process(job: dict[str, Any], pipes: list[int], shell: Any) -> None:
-    """The process that runs student code; does not return."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
+def run_student(job: dict[str, Any], pipes: list[int], shell: Any) -> None:
+    """In the forked child: everything that the submission asks for; does not return."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     from autograder.inside import serve
@@ -186,6 +208,7 @@ def second_process(job: dict[str, Any], pipes: list[int], shell: Any) -> None:
         run_kernel(job, channel)
     else:
         sys.stdout, sys.stderr = Stream("stdout", 1), Stream("stderr", 2)
+        channel.send_json({"ready": True})
         serve.serve_cells(channel, shell)
     os._exit(0)
 
@@ -245,19 +268,6 @@ def run_kernel(job: dict[str, Any], channel: Any) -> None:
 
 
 # --- warming up ----------------------------------------------------------------------------------
-
-
-def can_isolate(how: str) -> str:
-    """`how` if a child can have namespaces of its own that way, else ""; tried in one that ends at once."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            isolate.enter_namespaces(user=how == "user")
-            isolate.private_folders(1 << 20)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return how if os.waitpid(pid, 0)[1] == 0 else ""
 
 
 def warm_up(preload: bool) -> Any:
