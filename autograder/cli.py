@@ -85,7 +85,8 @@ def run_check(args: argparse.Namespace) -> int:
     all_passed = True
     for file, verdict in check_files(checks, args.files, args.seed):
         all_passed &= verdict.passed
-        record = {"file": file} | verdict.record()
+        said = verdict.record()
+        record = {"file": file} | {name: said[name] for name in ("check", "passed", "points", "max_points", "misconception", "message")}
         if args.json:
             print(json.dumps(record), flush=True)
         else:

@@ -34,6 +34,7 @@ class Summary:
     Arguments:
         graded: students whose points were recorded in this run.
         kept: students who were graded before, with this submission and these tests.
+        anew: students who had been graded with other tests.
         problems: {student: sentences}, for submissions that were recorded.
         failed: {student: why they have no points of this submission}
         unrecorded: students who were executed; the gradebook was locked.
@@ -44,6 +45,7 @@ class Summary:
     assignment: str
     graded: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    anew: list[str] = field(default_factory=list)
     problems: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     unrecorded: list[str] = field(default_factory=list)
@@ -134,6 +136,8 @@ class Grader:
             if not record.recorded and self.has_documents(student, names):
                 self.store(student, names, handed_in.timestamp, record)
                 return []
+        if same and record.recorded and record.tests != self.assignment.tests:
+            self.summary.anew.append(student)
         record = Record(handed_in.digest, record.seed if same else secrets.randbits(62), self.assignment.tests, started=now())
         with disk(self.root):
             records.save(self.root, self.assignment.name, student, record)

@@ -100,7 +100,8 @@ def ready(root: Path, assignment: str | None, students: Sequence[str] | None, jo
             with stopped_by(assignments.NothingToGrade, GradebookError):
                 found = assignments.find(course_settings(root), assignment, students, limits or Limits(), sandbox)
             yield found, pool, stop
-        pool.close()
+            if not stop.is_set():
+                pool.close()
     finally:
         pool.stop()
 

@@ -87,7 +87,7 @@ def course_settings(root: Path) -> Settings:
     app.raise_config_file_errors = True
     if str(root) not in sys.path:
         sys.path.append(str(root))  # as nbgrader does: settings may name a plugin that lies in the course folder
-    with contextlib.chdir(root) if hasattr(contextlib, "chdir") else _chdir(root):
+    with _inside(root):
         try:
             app.load_config_file(suppress_errors=False)
         except GradebookError:
@@ -103,7 +103,7 @@ def course_settings(root: Path) -> Settings:
 
 
 @contextlib.contextmanager
-def _chdir(folder: Path) -> Iterator[None]:
+def _inside(folder: Path) -> Iterator[None]:
     before = os.getcwd()
     os.chdir(folder)
     try:

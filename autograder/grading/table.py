@@ -134,7 +134,8 @@ def print_summary(root: Path, summary: Any, print: Any = print) -> None:
     if rows:
         print_table(rows, print)
     kept = f", {len(summary.kept)} were graded before" if summary.kept else ""
-    print(f"\n{summary.assignment}: {len(summary.graded)} graded{kept}.")
+    anew = f" {len(summary.anew)} of them had been graded already: the tests have changed since." if summary.anew else ""
+    print(f"\n{summary.assignment}: {len(summary.graded)} graded{kept}.{anew}")
     for student, sentence in summary.failed.items():
         print(f"Not graded: {plain(student)}: {plain(sentence)}")
     if summary.unrecorded:
