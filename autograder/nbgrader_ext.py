@@ -76,10 +76,10 @@ class TakeIn(NbGraderPreprocessor):
         with Gradebook(keys["db_url"]) as gradebook:
             template = intake.template(gradebook.find_notebook(name, assignment), released)
         seed = records.seed_for(Path(course.root), assignment, student, handed_in.digest)
-        task = engine.Task(student, assignment, name, handed_in.notebooks[name], template, seed)
+        task = engine.Task(student, assignment, name, handed_in.notebooks[name], template, seed, notes=handed_in.notes[name])
         notebook, notes, problems = engine.read(task)
         notes = [*handed_in.notes[name], *notes]
-        for problem in [*problems, *(note.sentence for note in notes)]:
+        for problem in dict.fromkeys([*problems, *(note.sentence for note in notes)]):
             self.log.warning("%s: %s", student, problem)
         engine.sign(notebook, seed, "", 0.0, notes, problems)
         drop_copies(folder, Path(course.format_path(course.autograded_directory, student, assignment)))

@@ -77,9 +77,10 @@ def execute(task: Task) -> Result:
 def read(task: Task) -> tuple[Any, list[intake.Note], list[str]]:
     """(notebook to run, notes, why there is nothing to run)."""
     name = f"{task.notebook}.ipynb"
+    said = [note.sentence for note in task.notes if note.kind == "unreadable"]  # by whoever looked for the file
     try:
         if task.data is None:
-            raise intake.Unreadable("it was not handed in")
+            raise intake.Unreadable("it could not be opened" if said else "it was not handed in")
         return *intake.assemble(intake.read(task.data), task.template), []
     except intake.Unreadable as error:
         reason = str(error)
@@ -88,7 +89,7 @@ def read(task: Task) -> tuple[Any, list[intake.Note], list[str]]:
     notebook, notes = intake.unreadable(task.template, name, reason)
     for cell in test_cells(notebook):
         no_verdict(cell, "There is nothing to judge: the notebook cannot be read.")
-    return notebook, notes, [f"The file {name} cannot be graded: {reason}."]
+    return notebook, [] if said else notes, said or [f"The file {name} cannot be graded: {reason}."]
 
 
 def sign(notebook: Any, seed: int, sandbox: str, seconds: float, notes: list[intake.Note], problems: list[str]) -> None:

@@ -98,7 +98,8 @@ def ready(root: Path, assignment: str | None, students: Sequence[str] | None, jo
             from autograder.grading.gradebook import GradebookError, course_settings
 
             with stopped_by(assignments.NothingToGrade, GradebookError):
-                found = assignments.find(course_settings(root), assignment, students, limits or Limits(), sandbox)
+                settings = course_settings(root)
+                found = assignments.find(settings, assignment, students, limits or settings.limits, sandbox)
             yield found, pool, stop
             if not stop.is_set():
                 pool.close()

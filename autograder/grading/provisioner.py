@@ -45,7 +45,8 @@ class SandboxProvisioner(KernelProvisionerBase):
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Writes the connection file; the kernel's sockets will be in the sandbox."""
         manager = self.parent
-        sandbox, self.name = warm_sandbox(self.sandbox, getattr(manager, "limits", Limits())), secrets.token_hex(6)
+        self.limits = getattr(manager, "limits", Limits())
+        sandbox, self.name = warm_sandbox(self.sandbox, self.limits), secrets.token_hex(6)
         self.warm = sandbox
         manager.transport, manager.ip = "ipc", f"{sandbox.kernels_outside}/{self.name}/k"
         kwargs.pop("extra_arguments", None)
@@ -63,7 +64,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         inside = f"{self.warm.kernels_inside}/{self.name}"
         info = self.connection_info | {"ip": f"{inside}/k", "key": bytes(self.connection_info["key"]).decode()}
         connection = {k: v for k, v in info.items() if isinstance(v, (str, int))}
-        self.job = self.warm.start(self.seed, kind="kernel", shared=inside, connection=connection)
+        self.job = self.warm.start(self.seed, kind="kernel", limits=self.limits, shared=inside, connection=connection)
         self.channel = Channel(self.job.read, self.job.write)
         files = getattr(self.parent, "files", {})
         self.channel.send_json({"files": len(files)})

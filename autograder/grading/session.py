@@ -37,12 +37,12 @@ class Session(Protocol):
         """End it."""
 
 
-_warm: dict[tuple[str, Limits], Sandbox] = {}
+_warm: dict[tuple[str, int], Sandbox] = {}
 
 
 def warm_sandbox(kind: str, limits: Limits) -> Sandbox:
     """This process's warm parent, started when there is none that can be used."""
-    key = (kind, limits)
+    key = (kind, limits.disk)
     if key not in _warm or not _warm[key].reusable:
         if key in _warm:
             _warm.pop(key).close()
@@ -67,10 +67,10 @@ class CellSession:
     def __init__(self, seed: int, limits: Limits, sandbox: str, files: dict[str, bytes]):
         self.limits = limits
         try:
-            self.job = warm_sandbox(sandbox, limits).start(seed)
+            self.job = warm_sandbox(sandbox, limits).start(seed, limits=limits)
         except OSError:  # the parent died since the last submission
             close()
-            self.job = warm_sandbox(sandbox, limits).start(seed)
+            self.job = warm_sandbox(sandbox, limits).start(seed, limits=limits)
         self.channel = Channel(self.job.read, self.job.write)
         try:
             self.send_files(files)

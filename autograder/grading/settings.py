@@ -17,6 +17,8 @@ from nbgrader.apps.baseapp import NbGrader
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.engine import make_url
 
+from autograder.grading.sandbox import Limits
+
 __all__ = ["GradebookError", "Settings", "course_settings"]
 
 
@@ -55,6 +57,13 @@ class Settings:
             if name in self.app.config[section]:
                 return self.app.config[section][name]
         return default
+
+    @property
+    def limits(self) -> Limits:
+        """What a submission may use, with the times that are set for nbgrader's autograde."""
+        given = self.app.config["ExecuteSubmission"]
+        names = {"timeout": "cell_seconds", "notebook_timeout": "notebook_seconds", "restarts": "restarts"}
+        return Limits(**{ours: given[theirs] for theirs, ours in names.items() if theirs in given})
 
     @property
     def permissions(self) -> int:
