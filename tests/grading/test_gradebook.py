@@ -280,3 +280,11 @@ def test_without_our_settings_it_is_a_course_of_nbgraders(tmp_path):
     nbgrader(course, "export", f"--to={tmp_path / 'grades.csv'}")
 
 
+
+
+def test_times_for_a_submission_are_nbgrader_s_settings(tmp_path):
+    course = new_course(tmp_path / "timed")
+    with (course / "nbgrader_config.py").open("a") as config:
+        config.write("c.ExecuteSubmission.timeout = 7\nc.ExecuteSubmission.notebook_timeout = 70\n")
+    limits = course_settings(course).limits
+    assert (limits.cell_seconds, limits.notebook_seconds, limits.restarts) == (7, 70, 3)

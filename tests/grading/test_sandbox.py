@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sandboxed import SMALL, said, session
 
-from autograder.grading import sandbox as module
+from autograder.grading import bubblewrap as module
 from autograder.grading.sandbox import Sandbox, SandboxError, find_mode
 from autograder.grading.session import Lost, close
 
