@@ -165,17 +165,17 @@ class Recorder:
         fresh = place.with_name(f".{place.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        left = COPIED_BYTES
-        for path, size in files_below(submitted, self.settings.course.ignore)[0].items():
-            # Of what lies there nbgrader would release every page as feedback.
-            if not path.lower().endswith((".ipynb", ".html", ".htm")) and path not in self.masters and size <= left:
-                left -= copy(submitted / path, fresh / path)
         for path, data in {**self.masters, **{f"{name}.ipynb": text for name, text in texts.items()}}.items():
             (fresh / path).parent.mkdir(parents=True, exist_ok=True)
             with open(fresh / path, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+        left = COPIED_BYTES
+        for path, size in files_below(submitted, self.settings.course.ignore)[0].items():
+            # Of what lies there nbgrader would release every page as feedback.
+            if not path.lower().endswith((".ipynb", ".html", ".htm")) and path not in self.masters and size <= left:
+                left -= copy(submitted / path, fresh / path)
         self.permit(fresh, place)
         return fresh
 
@@ -202,12 +202,14 @@ def share(folder: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> int:
-    """Copy a regular file, following no link; how many bytes. What cannot be read is left out: a note says so."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Copy a regular file, following no link; how many bytes. What cannot be read, or finds its place taken, is left out."""
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with open_file(source) as file, open(target, "xb") as new:
             shutil.copyfileobj(file, new)
             return new.tell()
+    except (FileExistsError, NotADirectoryError):  # the instructor's file or a notebook is there
+        return 0
     except OSError as error:
         if error.errno in FULL:
             raise

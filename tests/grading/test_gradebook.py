@@ -288,3 +288,14 @@ def test_times_for_a_submission_are_nbgrader_s_settings(tmp_path):
         config.write("c.ExecuteSubmission.timeout = 7\nc.ExecuteSubmission.notebook_timeout = 70\n")
     limits = course_settings(course).limits
     assert (limits.cell_seconds, limits.notebook_seconds, limits.restarts) == (7, 70, 3)
+
+
+def test_a_folder_named_like_the_notebook_keeps_nobody_s_points_away(tmp_path):
+    course = new_course(tmp_path / "odd", anna={})
+    folder = course / "submitted" / "anna" / UNIT / "exercises.ipynb"
+    folder.unlink()
+    folder.mkdir()
+    (folder / "data.txt").write_text("x")
+    summary = grade(course, UNIT)
+    assert summary.graded == ["anna"] and summary.exit_code == 0
+    assert (course / "autograded" / "anna" / UNIT / "exercises.ipynb").is_file()
