@@ -64,13 +64,14 @@ def sandbox_findings() -> Iterator[Finding]:
     started = time.monotonic()
     try:
         sandbox = Sandbox("bubblewrap", Limits())
+        facts = sandbox.facts
     except SandboxError as error:
         yield BAD, "warm start", str(error)
         return
     seconds = time.monotonic() - started
     sandbox.close()
-    yield GOOD, "warm start", f"{seconds:.1f} s, once for each worker; {sandbox.facts['threads']} thread in what is forked"
-    if sandbox.facts["isolated"]:
+    yield GOOD, "warm start", f"{seconds:.1f} s, once for each worker; {facts['threads']} thread in what is forked"
+    if facts["isolated"]:
         yield GOOD, "forked children", "each in process, file-system and IPC namespaces of its own"
     else:
         yield WEAK, "forked children", (

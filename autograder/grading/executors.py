@@ -105,6 +105,9 @@ def start_worker(warm: tuple[str, Any] | None) -> None:
 
         if warm:
             warm_sandbox(*warm)
+            from autograder.catalogue import all_checks
+
+            all_checks()  # judging needs torch, which can be loaded while the sandbox warms up
     except Exception:  # the first task says what is wrong
         pass
 

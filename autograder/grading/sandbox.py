@@ -6,6 +6,7 @@ Inside there is no network, the system is read-only, and of the course only what
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import os
 import re
@@ -80,13 +81,23 @@ class Sandbox:
         self.control = ours
         atexit.register(self.close)
         ours.send(json.dumps({"isolate": bool(wrap), "preload": preload}).encode())
-        self.facts = self._hear(time.monotonic() + START_SECONDS)
-        with open(info) as stream:
-            self.pid = int(re.findall(r'"child-pid": (\d+)', stream.read())[0]) if self.facts and self.mode else self.process.pid
-        if not self.facts.get("ready"):
+        self.info, self.ending = open(info), False
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        """What it says when it is warm, which takes seconds.
+
+        Raises:
+            SandboxError: it does not start.
+        """
+        facts = self._hear(time.monotonic() + START_SECONDS)
+        with self.info:
+            self.pid = int(re.findall(r'"child-pid": (\d+)', self.info.read())[0]) if facts and self.mode else self.process.pid
+        if not facts.get("ready"):
             why = self._said()
             self.close()
             raise SandboxError(f"The process that runs submissions did not start: {why or 'no word from it'}. `elbolab doctor` says more.")
+        return facts
 
     @property
     def reusable(self) -> bool:
@@ -101,7 +112,7 @@ class Sandbox:
     @property
     def kernels_outside(self) -> str:
         """The same folder as the grader sees it: in no file system but the sandbox's own, so that it has a size."""
-        return f"/proc/{self.pid}/root{KERNELS}" if self.mode else self.folder
+        return f"/proc/{self.facts and self.pid}/root{KERNELS}" if self.mode else self.folder
 
     @property
     def alive(self) -> bool:
@@ -109,7 +120,8 @@ class Sandbox:
 
     def start(self, seed: int, kind: str = "cells", limits: Limits | None = None, **more: Any) -> Job:
         """Fork a child for one submission; the grader's ends of its pipes. Raises OSError if the parent has died."""
-        limits = limits or self.limits
+        limits, _ = limits or self.limits, self.facts
+        self.settle()
         child_read, our_write = os.pipe()
         our_read, child_write = os.pipe()
         allowed = asdict(limits) | {"cpu_seconds": int(limits.notebook_seconds * 4) + 60}
@@ -126,6 +138,14 @@ class Sandbox:
                 os.close(fd)
         return Job(self, our_read, our_write, folder)
 
+    def settle(self, seconds: float = 20.0) -> None:
+        """Wait for the end of a job that was told to stop without waiting."""
+        if self.ending:
+            self.ending = False
+            if "ended" not in self._hear(time.monotonic() + seconds):
+                self.close()
+                raise BrokenPipeError("the warm parent does not answer")
+
     def close(self) -> None:
         """End it and all that runs in it."""
         atexit.unregister(self.close)
@@ -137,6 +157,7 @@ class Sandbox:
                 self.process.kill()
         self.process.wait()
         self.log.close()
+        self.info.close()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -162,15 +183,26 @@ class Job:
         self.sandbox, self.read, self.write, self.folder = sandbox, read, write, folder
         self.end: dict[str, Any] | None = None
 
+    def leave(self) -> None:
+        """End the child without waiting for it: the next job does."""
+        if self.end is None and not self.folder:
+            self._ask()
+            self.end, self.sandbox.ending = {}, True
+        else:
+            self.stop()
+
+    def _ask(self) -> None:
+        for fd in (self.read, self.write):
+            os.close(fd)
+        try:
+            self.sandbox.control.send(b'{"stop": true}')
+        except OSError:
+            pass
+
     def stop(self, seconds: float = 20.0) -> dict[str, Any]:
         """End the child and all that it started; how it ended: {"ended": exit code, "reason": "" or "memory"}, {} if the parent died."""
         if self.end is None:
-            for fd in (self.read, self.write):
-                os.close(fd)
-            try:
-                self.sandbox.control.send(b'{"stop": true}')
-            except OSError:
-                pass
+            self._ask()
             self.end = self.sandbox._hear(time.monotonic() + seconds)
             if "ended" not in self.end:  # a parent that does not answer is of no more use
                 self.sandbox.close()

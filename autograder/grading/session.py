@@ -85,8 +85,10 @@ class CellSession:
         return self.guarded(self._probe, request, inputs)
 
     def close(self) -> None:
-        self.job.stop()
-        if not self.job.sandbox.reusable:
+        if self.job.sandbox.reusable:
+            self.job.leave()
+        else:
+            self.job.stop()
             close()
 
     def send_files(self, files: dict[str, bytes]) -> None:

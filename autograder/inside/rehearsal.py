@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +35,59 @@ def warm_up(preload: bool) -> Any:
 
     for path in Path(probes.__path__[0]).glob("[a-z]*.py"):
         importlib.import_module(f"autograder.probes.{path.stem}")
-    rehearse(torch)
+    rehearse(shell)
     return shell
 
 
-def rehearse(torch: Any) -> None:
-    """One figure and one training step, thrown away."""
+# What many notebooks do, in the shell that will do it for them. Every name stays inside the function.
+REHEARSAL = """
+def rehearsal():
     import matplotlib.pyplot as plt
-    import pandas
+    import numpy as np
+    import pandas as pd
+    import seaborn as sns
+    import torch
+    from IPython.display import display
+    from torch import nn
+    from torch.distributions import Bernoulli, Normal, kl_divergence
 
+    x = Normal(torch.zeros(50), 2.0).sample().numpy()
+    sns.histplot(x, bins=20, stat="density")
+    plt.show()
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3), constrained_layout=True)
+    sns.lineplot(x=np.arange(50), y=x, ax=axes[0])
+    sns.scatterplot(x=x, y=x, hue=(x > 0).astype(int), ax=axes[1])
+    axes[2].imshow(np.zeros((4, 4)), cmap="gray")
+    axes[0].set(xlabel="$\\\\mu^2$", ylabel="nats", title="title")
+    axes[0].plot([1, 2], label="a")
+    axes[0].legend()
+    plt.show()
+    plt.close("all")
+    display(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}).round(2))
+    layer = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+    optimizer = torch.optim.Adam(layer.parameters())
+    loss = nn.functional.binary_cross_entropy_with_logits(layer(torch.randn(8, 4)), torch.ones(8, 1))
+    loss.backward()
+    optimizer.step()
+    torch.logsumexp(torch.randn(3, 2), 0)
+    kl_divergence(Normal(0.0, 1.0), Normal(1.0, 2.0)), Bernoulli(logits=torch.zeros(3)).log_prob(torch.ones(3)).sum()
+    return layer
+
+rehearsal()
+"""
+
+
+def rehearse(shell: Any) -> None:
+    """Figures, a table and a training step, thrown away; the shell is as new afterwards."""
+    from autograder import border
     from elbolab import sources
 
-    figure, axes = plt.subplots(2, figsize=(3, 2))
-    axes[0].plot([1, 2], label="$x^2$")
-    axes[0].legend()
-    axes[1].imshow([[0.0, 1.0]])
-    figure.savefig(io.BytesIO(), format="png")
-    plt.close("all")
-    pandas.DataFrame({"a": [1.0]})._repr_html_()
-    layer = torch.nn.Linear(2, 1)
-    optimizer = torch.optim.Adam(layer.parameters())
-    layer(torch.randn(2, 2)).sum().backward()
-    optimizer.step()
     try:
         sources._read_subset()
-    except Exception:
+        shell.run(REHEARSAL, 60.0, lambda output: None)
+        shell.run("1 / 0", 60.0, lambda output: None)
+        border.decode(border.encode({"a": [1.0, "x"]}))
+    except Exception:  # a part that is not installed: the cell that needs it will say so
         pass
+    shell.reset(new_session=True)
+    shell.emit = None

@@ -18,6 +18,7 @@ def session(limits=SMALL, files=None, sandbox="bubblewrap", seed=1):
         yield opened
     finally:
         opened.close()
+        opened.job.sandbox.settle()
 
 
 def said(reported):
