@@ -1,0 +1,79 @@
+"""No honest failure: right code passes every check of every unit for 200 seeds, and so do right solutions of other shapes.
+
+The outputs take the way that they take when a class is graded: encoded beside the student's code, decoded by the grader.
+"""
+
+import pytest
+import torch
+from checking import make
+from test_experiments import SOLUTION as TABLES
+from test_experiments import table
+
+from autograder.border import decode, encode
+from autograder.catalogue import all_checks
+from autograder.mistakes.vae import SOLUTIONS, VARIANTS
+from autograder.probing import run_probe
+from autograder.verdict import draw_inputs, judge_outputs
+
+SEEDS = 200
+# The unusual solutions of one target take seconds a seed; each set of seeds is its own, so that together they are many.
+VARIANT_SEEDS = {"ReparameterizedDiagonalGaussian": 40, "VariationalInference": 20}
+
+EVERY = [pytest.param(c, id=c.name) for c in all_checks().values()]
+UNUSUAL = [pytest.param(c, number, id=f"{c.name}-{label}") for c in all_checks().values()
+           for number, label in enumerate(VARIANTS.get(c.target, {}))]
+
+
+def judged(check, student, seed):
+    """The verdict when inputs and outputs cross the border."""
+    inputs = draw_inputs(check, seed)
+    outputs = run_probe(check.probe, student, decode(encode(inputs)), seed + 1, 60.0)
+    return judge_outputs(check, inputs, decode(encode(outputs)))
+
+
+def honest(check):
+    """An object that answers the check rightly."""
+    return make(SOLUTIONS[check.target], check.target) if check.target in SOLUTIONS else table(check.name)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_check_has_an_honest_answer_here():
+    assert [c.name for c in all_checks().values() if c.target not in SOLUTIONS and c.name not in TABLES] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", EVERY)
+def test_right_code_passes_with_every_seed(check):
+    student = honest(check)
+    for seed in range(10_000, 10_000 + SEEDS):
+        verdict = judged(check, student, seed)
+        assert verdict.passed and verdict.points == check.max_points, (seed, verdict)
+        assert verdict.misconception is None, (seed, verdict)
+
+
+# Draws that right code once failed on.
+FAILED_ONCE = {"vae.gaussian_rsample": (4058339598300902675,)}  # a weight of the gradient was exactly zero
+
+
+@pytest.mark.parametrize("name, seed", [(name, seed) for name, seeds in FAILED_ONCE.items() for seed in seeds])
+def test_right_code_passes_where_it_once_failed(name, seed):
+    check = all_checks()[name]
+    verdict = judged(check, honest(check), seed)
+    assert verdict.passed, verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check, number", UNUSUAL)
+def test_right_code_of_another_shape_passes_with_every_seed(check, number):
+    source = list(VARIANTS[check.target].values())[number]
+    student, count = make(source, check.target), VARIANT_SEEDS.get(check.target, SEEDS)
+    for seed in range(20_000 + count * number, 20_000 + count * (number + 1)):
+        verdict = judged(check, student, seed)
+        assert verdict.passed and verdict.points == check.max_points, (seed, verdict)

@@ -1,0 +1,19 @@
+"""Makes the corpus and the honest class importable for the tests here, whatever pytest's import mode is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+for folder in ("threats", "honest"):
+    if str(TESTS / folder) not in sys.path:
+        sys.path.insert(0, str(TESTS / folder))
+
+
+@pytest.fixture(scope="session")
+def kit():
+    """See `threat_class.kit_of_nowhere`."""
+    from threat_class import kit_of_nowhere
+
+    return kit_of_nowhere()

@@ -1,0 +1,68 @@
+"""The list of threats, clause by clause. Every clause has entries in the corpus, and every entry a clause."""
+
+__all__ = ["CLAUSES"]
+
+CLAUSES = {
+    # Forging points
+    "comparisons": "Replaced comparison functions (torch.allclose, numpy, unittest)",
+    "lying objects": "Tensor subclasses and objects whose comparisons always say yes",
+    "shell": "IPython AST transformers, input transformers, replaced run_cell",
+    "display hook": "Values pushed through the display hook, also non-numeric, NaN, infinite, huge",
+    "messages": "Output messages forged with the kernel's own key",
+    "checker": "The checker's objects found through frames, gc, modules or files",
+    "hard-coded": "Answers hard-coded for inputs seen before",
+    "generator": "A patched random generator, clock or __main__",
+    "probe": "The probe replaced in memory, or answers given in its place",
+    "channel": "Bytes that no probe wrote, on the way to the grader",
+    # Reading and writing what is not theirs
+    "solutions": "Hidden tests and solutions on disk",
+    "other submissions": "Other submissions",
+    "gradebook": "The gradebook: SQL through a copied path, now or from a process that waits; deleting it",
+    "home": "The instructor's sources, home folder, environment variables",
+    "processes": "Another process's environment",
+    "start-up": "Start-up files of IPython or Python, or shipped modules, that change the next submission's grade",
+    "links": "Symbolic links that pull files out",
+    "network": "Network",
+    "siblings": "Channels from one submission to another",
+    # Taking the machine down
+    "exits": "sys.exit, os._exit, a killed parent, closed file descriptors, a segmentation fault, deep recursion",
+    "loops": "Loops that never end, loops that swallow interrupts",
+    "memory": "Memory",
+    "fork": "Processes, threads",
+    "disk": "Files",
+    "output": "One endless line of output, many lines, megabytes of widget state or images",
+    "outlive": "Processes that outlive the kernel",
+    "input": "input()",
+    "workers": "Data-loader workers",
+    "archives": "Archives with ../ members or that unpack to terabytes",
+    # Broken or edited notebooks
+    "not JSON": "Not JSON",
+    "newer format": "Newer format",
+    "missing": "Missing cells, deleted test",
+    "copied": "Copied test or solution cell (two cells with one id)",
+    "moved": "Cells reordered or retyped",
+    "metadata": "Metadata edited (points, ids, locked, solution, schema version)",
+    "kernel": "Another kernel named",
+    "empty": "An empty file",
+    "large": "A notebook of 200 MB",
+    "file name": "Wrong file name",
+    "other name": "Somebody else's name in the file name",
+    "extra files": "Extra files",
+    "timestamps": "Unreadable timestamps",
+    "non-ASCII": "Non-ASCII names",
+    "permission": "No permission to read",
+    # Views
+    "script in outputs": "Script in outputs that runs in the teacher's or the student's browser",
+    "script in Markdown": "Script in Markdown",
+    "script in file names": "Script in file names",
+    "script in tracebacks": "Script in tracebacks",
+    # Honest code that stock tools punish
+    "warnings": "Library warnings",
+    "stderr": "Prints to stderr",
+    "progress bar": "A progress bar in a cell",
+    "stray threads": "Stray threads",
+    "global state": "torch's global state left changed (grad mode, default dtype, seed, thread count)",
+    "slow": "Slow but right code",
+    "figures": "Figures left open",
+    "other shape": "A different but right shape of solution",
+}
