@@ -19,6 +19,7 @@ from autograder.inside.channel import MAX_BYTES, Malformed
 __all__ = ["Malformed", "decode", "encode"]
 
 MAX_TEXT = 2000
+MAX_TREE = 1 << 20
 
 
 def encode(outputs: dict[str, Any]) -> bytes:
@@ -66,6 +67,8 @@ def decode(data: bytes) -> dict[str, Any]:
 
     try:
         (size,) = struct.unpack("<Q", data[:8])
+        if size > MAX_TREE:
+            raise Malformed("its description is too long")
         tree = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["tree"])
         tensors = load(data)
         outputs = unpack(tree)

@@ -37,7 +37,8 @@ def known_state(seed: int) -> Iterator[None]:
     np.random.seed(seed % 2**32)
     random.seed(seed)
     try:
-        yield
+        with torch.inference_mode(False):
+            yield
     finally:
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)

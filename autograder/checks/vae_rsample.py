@@ -38,7 +38,7 @@ def draw_parameters(rng: torch.Generator, rows: int, repeat: int) -> tuple[Tenso
 
 def draw_rsample(rng: torch.Generator) -> dict[str, Any]:
     mu, log_sigma = draw_parameters(rng, rows=128, repeat=4)
-    return {"mu": mu, "log_sigma": log_sigma, "weights": torch.randn(mu.shape, generator=rng), "calls": 6}
+    return {"mu": mu, "log_sigma": log_sigma, "weights": 1 + torch.rand(mu.shape, generator=rng), "calls": 6}
 
 
 def judge_rsample(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:

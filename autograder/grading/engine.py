@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -97,6 +98,8 @@ def sign(notebook: Any, seed: int, sandbox: str, seconds: float, notes: list[int
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and not cell.metadata.get("nbgrader", {}).get("locked"):
             cell.source = clean_markdown(cell.source)
+            for picture in set(re.findall(r"attachment:([^)\s]*)", cell.source)) - set(cell.get("attachments", {})):
+                cell.source = cell.source.replace(f"attachment:{picture}", f"lost:{picture}")
     notebook.metadata["elbolab"] = {
         "seed": seed, "sandbox": sandbox, "seconds": round(seconds, 3), "notes": [asdict(note) for note in notes], "problems": problems,
     }

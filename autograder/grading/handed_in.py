@@ -103,7 +103,7 @@ def walk(folder: str, inside: str, ignore: Sequence[str], depth: int = 0) -> Ite
     """(relative path, entry) of all below the folder but folders; None for a folder that is not entered."""
     try:
         with os.scandir(folder) as entries:
-            sorted_entries = sorted(entries, key=lambda e: e.name)
+            sorted_entries = sorted(entries, key=lambda e: (not e.name.lower().endswith(".ipynb"), e.name))
     except OSError:
         if not inside:
             raise
@@ -132,7 +132,9 @@ def printable(name: str) -> bool:
 def choose(name: str, paths: list[str], odd: dict[str, str], alone: bool) -> tuple[str | None, list[Any]]:
     """The path of the notebook `name`, or None, and notes: a wrong name is an honest slip if it is clear which file is meant."""
     wanted = f"{name}.ipynb"
-    notebooks = [p for p in paths if p.endswith(".ipynb") and not p.rsplit("/", 1)[-1].startswith(".")]
+    # Browsers name downloads so.
+    endings = (".ipynb", ".ipynb.json", ".ipynb.txt")
+    notebooks = [p for p in paths if p.lower().endswith(endings) and not p.rsplit("/", 1)[-1].startswith(".")]
     if wanted in notebooks:
         return wanted, []
     same_name = [p for p in notebooks if p.rsplit("/", 1)[-1] == wanted]

@@ -18,17 +18,19 @@ MOST_OUTPUTS = 60  # a cell
 MOST_TEXT = 50_000  # characters of one printed text
 MOST_HTML = 200_000
 HTML_SECONDS = 2.0
+MOST_PIXELS = 50_000_000
 MOST_IMAGES = 6 << 20  # characters of base64 a cell
 MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 TAGS = frozenset("table thead tbody tfoot tr th td caption b i em strong code pre p div span br hr ul ol li sub sup h1 h2 h3 h4".split())
 PLAIN_TAG = re.compile(r"<(?!/?(?:b|i|u|em|strong|sub|sup|br|code|kbd|p|ul|ol|li|table|thead|tbody|tr|th|td)\s*/?>)(?=[/!?a-zA-Z])")
+LINK = re.compile(r"(\]\(\s*<?\s*|\]:\s*<?\s*|\\href\s*\{\s*)(?:java\s*script|vb\s*script|data)\s*:", re.I)
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f\ud800-\udfff]")  # all but tab, line ends, escape (colors)
 
 
 def clean_outputs(reported: list[Any]) -> list[Any]:
     """nbformat outputs from reports of any kind at all: known types only, bounded, HTML without scripts."""
     outputs: list[Any] = []
-    wait = False
+    wait, html = False, 0
     for report in reported:
         if not isinstance(report, dict):
             continue
@@ -45,9 +47,11 @@ def clean_outputs(reported: list[Any]) -> list[Any]:
             replace_displayed(outputs, report)
         elif kind == "stream" and outputs and outputs[-1].output_type == "stream" and outputs[-1].name == report.get("name"):
             outputs[-1].text = (outputs[-1].text + text_of(report.get("text"), 4 * MOST_TEXT))[: 4 * MOST_TEXT]
-        elif (output := clean_output(report)) is not None:
+        elif len(outputs) < MOST_OUTPUTS and (output := clean_output(report)) is not None:
             outputs.append(output)
-    outputs = outputs[:MOST_OUTPUTS]
+            html += len(output.get("data", {}).get("text/html", ""))
+            if html > MOST_HTML:
+                output.data.pop("text/html", None)
     for output in outputs:
         output.pop("display_id", None)
         if output.output_type == "stream":
@@ -112,7 +116,9 @@ def clean_html(source: str) -> str | None:
 
 def is_image(value: str, magic: bytes) -> bool:
     try:
-        return base64.b64decode("".join(value.split()), validate=True).startswith(magic)
+        raw = base64.b64decode("".join(value.split()), validate=True)
+        pixels = int.from_bytes(raw[16:20], "big") * int.from_bytes(raw[20:24], "big") if magic.startswith(b"\x89") else 0
+        return raw.startswith(magic) and pixels <= MOST_PIXELS
     except (binascii.Error, ValueError):
         return False
 
@@ -142,9 +148,11 @@ def shortened(text: str, most: int) -> str:
 
 def overwritten(text: str) -> str:
     """What a terminal would show: a carriage return starts its line anew (progress bars)."""
-    return re.sub(r"[^\n]*\r(?=[^\n])", "", text.replace("\r\n", "\n")).replace("\r", "")
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(next((part for part in reversed(line.split("\r")) if part), "") for line in lines)
 
 
 def clean_markdown(source: str) -> str:
     """Markdown in which tags with attributes, and all but the plainest tags, are text: whoever opens it runs nothing."""
-    return PLAIN_TAG.sub("&lt;", source)
+    source = re.sub(r"&(?=#|colon;|tab;|newline;)", "&amp;", PLAIN_TAG.sub("&lt;", source), flags=re.I)
+    return LINK.sub(r"\1blocked:", source)

@@ -13,6 +13,7 @@ from autograder.inside.channel import Channel, Closed, Late, Malformed
 
 __all__ = ["GRACE", "CellSession", "Lost", "ParentDied", "Session", "close", "warm_sandbox"]
 
+MOST_AT_ONCE = 12 << 20  # bytes of one output
 GRACE = 5.0  # seconds for a process to report that it stopped a cell, before it is stopped itself
 
 
@@ -107,7 +108,7 @@ class CellSession:
         while True:
             data = self.channel.receive(deadline)
             left -= len(data)
-            if left < 0:
+            if left < 0 or len(data) > MOST_AT_ONCE:
                 raise Lost("output")
             try:
                 message = json.loads(data)

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import struct
+import threading
 import time
 from typing import Any
 
@@ -36,16 +37,18 @@ class Channel:
 
     def __init__(self, read: int, write: int, limit: int = MAX_BYTES):
         self.read, self.write, self.limit = read, write, limit
+        self.sending = threading.Lock()
 
     def send(self, content: bytes, deadline: float | None = None) -> None:
         """Raises Closed or Late (the other side does not read)."""
         data = memoryview(struct.pack("<Q", len(content)) + content)
         try:
-            while data:
-                if deadline is not None and not select.select([], [self.write], [], max(0, deadline - time.monotonic()))[1]:
-                    raise Late
-                # A pipe that select calls writable takes this much without waiting.
-                data = data[os.write(self.write, data[: select.PIPE_BUF if deadline is not None else 1 << 20]) :]
+            with self.sending:  # a frame at a time, whichever thread speaks
+                while data:
+                    if deadline is not None and not select.select([], [self.write], [], max(0, deadline - time.monotonic()))[1]:
+                        raise Late
+                    # A pipe that select calls writable takes this much without waiting.
+                    data = data[os.write(self.write, data[: select.PIPE_BUF if deadline is not None else 1 << 20]) :]
         except OSError:
             raise Closed from None
 

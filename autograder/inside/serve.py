@@ -22,7 +22,12 @@ channel: Channel | None = None  # in a Jupyter kernel: how `serve_one` reaches t
 
 def serve_cells(channel: Channel, shell: Any) -> None:
     """Answer the grader's requests until it hangs up."""
-    descriptors = (1, 2)
+    descriptors, own = (1, 2), os.getpid()
+
+    def report(output: dict[str, Any]) -> None:
+        if os.getpid() == own:  # a fork of this process has the same pipes
+            channel.send_json({"output": output})
+
     seen = dict.fromkeys(descriptors, 0)
     while True:
         try:
@@ -30,13 +35,18 @@ def serve_cells(channel: Channel, shell: Any) -> None:
         except Closed:
             return
         if request["do"] == "run":
-            good = shell.run(request["source"], request["seconds"], lambda output: channel.send_json({"output": output}))
+            good = shell.run(request["source"], request["seconds"], report)
+            if os.getpid() != own:
+                os._exit(0)
             for fd in descriptors:
                 if text := written(fd, seen):
                     channel.send_json({"output": {"output_type": "stream", "name": "stdout" if fd == 1 else "stderr", "text": text}})
             channel.send_json({"done": good})
         else:
-            channel.send(answer(request, channel.receive(), shell.user_ns))
+            reply = answer(request, channel.receive(), shell.user_ns)
+            if os.getpid() != own:
+                os._exit(0)
+            channel.send(reply)
 
 
 def written(fd: int, seen: dict[int, int]) -> str:

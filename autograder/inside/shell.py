@@ -119,6 +119,9 @@ class CellShell(InteractiveShell):
 
     exit_now = False
 
+    def enable_gui(self, gui=None):
+        """Nothing: figures are inline, whatever `%matplotlib` asks for."""
+
     def raw_input(self, prompt=""):
         raise EOFError("nobody answers input() while grading")
 
@@ -139,6 +142,8 @@ class CellShell(InteractiveShell):
             good = False
         for stream in streams:
             stream.flush()
+            stream.emit = None  # what threads or probed functions say between two cells belongs to none
+        self.emit = None
         return good
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from autograder.inside import isolate
 from autograder.inside.rehearsal import warm_up
+from autograder.inside.syscalls import refuse_calls
 
 __all__ = ["main"]
 
@@ -200,6 +201,8 @@ def run_student(job: dict[str, Any], pipes: list[int], shell: Any) -> None:
     seed_everything(job["seed"])
     channel = Channel(*pipes)
     write_files(channel)
+    if job["sandboxed"]:
+        refuse_calls()
     if job["kind"] == "kernel":
         run_kernel(job, channel)
     else:

@@ -98,6 +98,23 @@ def test_it_holds_no_capability_and_cannot_undo_its_mounts(run):
     assert run("import ctypes; libc = ctypes.CDLL(None); [libc.umount2(p, 2) for p in (b'/tmp', b'/home/student', b'/dev/shm')]") == "[-1, -1, -1]"
 
 
+@pytest.mark.parametrize("call", [
+    "libc.unshare(0x10000000)", "libc.unshare(0x20000)", "libc.memfd_create(b'x', 0)", "libc.shmget(0, 4096, 0o1600)", "libc.ptrace(0, 0, 0, 0)",
+    "libc.mount(b'x', b'/tmp', b'tmpfs', 0, None)", "libc.syscall(56, 0x10000011, 0, 0, 0, 0)",
+])
+def test_calls_that_get_around_the_limits_are_refused(run, call):
+    assert run(f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); {call}, ctypes.get_errno()") == "(-1, 1)"
+
+
+def test_threads_and_processes_start_all_the_same(run):
+    source = """
+import multiprocessing, subprocess, threading
+from torch.utils.data import DataLoader
+thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
+print(subprocess.run(["echo", "process"], capture_output=True, text=True).stdout.strip(), len(list(DataLoader(range(4), num_workers=2))))"""
+    assert run(source) == "thread\nprocess 4"
+
+
 def test_nothing_is_left_for_the_next_submission():
     leave = """
 import os, sys, builtins, ctypes, torch
@@ -108,14 +125,14 @@ open(os.path.expanduser('~/.ipython/profile_default/startup/a.py'), 'w').write('
 builtins.leak = torch.leak = 1
 torch.set_default_dtype(torch.float64)
 libc = ctypes.CDLL(None)
-print(libc.shmget(4711, 4096, 0o1666) >= 0, libc.syscall(248, b'user', b'left', b'x', 1, -3) > 0)"""
+print("left")"""
     look = """
 import os, builtins, ctypes, torch
 libc = ctypes.CDLL(None)
 print([f for folder in ('/tmp', '/dev/shm', os.path.expanduser('~')) for f in os.listdir(folder)], hasattr(builtins, 'leak'), hasattr(torch, 'leak'),
       torch.get_default_dtype(), libc.shmget(4711, 4096, 0), libc.syscall(249, b'user', b'left', None, 0))"""
     with session() as first:
-        assert said(first.run(leave, 5)).startswith("True")
+        assert said(first.run(leave, 5)) == "left"
     with session() as second:
         assert said(second.run(look, 5)) == "[] False False torch.float32 -1 -1"
 

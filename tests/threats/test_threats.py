@@ -147,7 +147,7 @@ def test_the_terminal_is_safe_and_says_who_has_problems(graded, room):
     assert room.leaks(said) == set()
     assert "Traceback" not in said
     for attack in PLAYED:
-        if "cannot be" in attack.reason and attack.points == NOTHING:
+        if "cannot be (read" in attack.reason and attack.points == NOTHING:
             assert f"{student_of(attack)}: " in said, attack.name
 
 
