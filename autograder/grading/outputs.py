@@ -24,6 +24,7 @@ MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 TAGS = frozenset("table thead tbody tfoot tr th td caption b i em strong code pre p div span br hr ul ol li sub sup h1 h2 h3 h4".split())
 PLAIN_TAG = re.compile(r"<(?!/?(?:b|i|u|em|strong|sub|sup|br|code|kbd|p|ul|ol|li|table|thead|tbody|tr|th|td)\s*/?>)(?=[/!?a-zA-Z])")
 LINK = re.compile(r"(\]\(\s*<?\s*|\]:\s*<?\s*|\\href\s*\{\s*)(?:java\s*script|vb\s*script|data)\s*:", re.I)
+TEX_LINK = re.compile(r"\\(href|require|class|cssId|style)\s*\{")  # MathJax would act on these
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f\ud800-\udfff]")  # all but tab, line ends, escape (colors)
 
 
@@ -155,4 +156,4 @@ def overwritten(text: str) -> str:
 def clean_markdown(source: str) -> str:
     """Markdown in which tags with attributes, and all but the plainest tags, are text: whoever opens it runs nothing."""
     source = re.sub(r"&(?=#|colon;|tab;|newline;)", "&amp;", PLAIN_TAG.sub("&lt;", source), flags=re.I)
-    return LINK.sub(r"\1blocked:", source)
+    return TEX_LINK.sub(r"\1{", LINK.sub(r"\1blocked:", source))
