@@ -71,14 +71,18 @@ def serve_one() -> None:
 
 def answer(request: dict[str, Any], inputs: bytes, names: dict[str, Any]) -> bytes:
     """The encoded outputs of a probe, called on what an expression means among the student's names."""
+    import torch
+
     module, _, name = request["probe"].partition(":")
     try:
-        probe = getattr(importlib.import_module(module), name)
-        try:
-            student = eval(request["expression"], names)
-        except NameError as error:
-            return encode({"trouble": missing(request["expression"], error)})
-        return encode(run_probe(probe, student, decode(inputs), request["seed"], request["seconds"]))
+        # A cell may have left inference mode on; tensors that are made in it carry no gradient.
+        with torch.inference_mode(False):
+            probe = getattr(importlib.import_module(module), name)
+            try:
+                student = eval(request["expression"], names)
+            except NameError as error:
+                return encode({"trouble": missing(request["expression"], error)})
+            return encode(run_probe(probe, student, decode(inputs), request["seed"], request["seconds"]))
     except BaseException as error:  # whatever the student's code did to get here
         return encode({"trouble": describe(error)})
 

