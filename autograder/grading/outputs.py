@@ -155,5 +155,5 @@ def overwritten(text: str) -> str:
 
 def clean_markdown(source: str) -> str:
     """Markdown in which tags with attributes, and all but the plainest tags, are text: whoever opens it runs nothing."""
-    source = re.sub(r"&(?=#|colon;|tab;|newline;)", "&amp;", PLAIN_TAG.sub("&lt;", source), flags=re.I)
+    source = re.sub(r"&(?=#|colon;|tab;|newline;)", "& ", PLAIN_TAG.sub("&lt;", source), flags=re.I)
     return TEX_LINK.sub(r"\1{", LINK.sub(r"\1blocked:", source))
