@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,6 +134,7 @@ def test_demo_class_is_graded_exactly(tmp_path):
     """Full points for the perfect one, zero for the untouched one, each mistake named and charged by itself."""
     from autograder import demo
     from autograder.catalogue import all_checks
+    from autograder.nbgrader_ext import verdicts
 
     for name in ("course", "solutions", "assignments"):
         shutil.copytree(ROOT / name, tmp_path / name)
@@ -140,20 +142,19 @@ def test_demo_class_is_graded_exactly(tmp_path):
     course = tmp_path / "demo"
     names = demo.make_class(tmp_path, course)
     assert len(names) >= 15
-    demo.grade(course, names)
-    rows = {row["student"]: row for row in demo.results(course, names)}
+    assert demo.grade(course) == 0 and demo.elbolab(course, "report", demo.UNIT) == 0
+    said = {name: verdicts(nbformat.read(course / "autograded" / name / demo.UNIT / "exercises.ipynb", as_version=4)) for name in names}
+    total = {name: sum(verdict["points"] for verdict in said[name]) for name in names}
     everything = sum(check.max_points for check in all_checks().values())
-    assert rows["perfect"]["total"] == everything
-    assert rows["perfect"]["mistakes"] == []
-    assert rows["untouched"]["total"] == 0
+    assert total["perfect"] == everything and not any(verdict["misconception"] for verdict in said["perfect"])
+    assert total["untouched"] == 0
     for name in demo.MADE:
-        assert rows[name]["mistakes"] == [name]
-        lost = {f"vae.{exercise}": most - score for exercise, (score, most) in rows[name]["points"].items() if score < most}
-        assert lost == charged(name)
+        assert {v["misconception"] for v in said[name] if v["misconception"] and not v["passed"]} == {name}
+        assert {v["check"]: v["max_points"] - v["points"] for v in said[name] if v["points"] < v["max_points"]} == charged(name)
     for name in ("syntax_error", "cells_deleted", "training_diverges"):
-        assert 0 < rows[name]["total"] < everything
-    feedback = list(course.glob("feedback/*/01_vae/exercises.html"))
-    assert len(feedback) == len(names)
+        assert 0 < total[name] < everything
+    assert len(list(course.glob("feedback/*/01_vae/exercises.html"))) == len(names)
+    assert (course / "reports" / "01_vae.html").exists()
 
 
 def charged(name):
