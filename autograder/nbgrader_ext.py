@@ -21,7 +21,7 @@ from nbformat.v4 import new_notebook
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 from traitlets import Enum, Float, Integer
 
 from autograder import VERDICT_MIME
@@ -39,7 +39,7 @@ def verdicts(notebook: Any) -> list[dict[str, Any]]:
     """
     found = []
     for cell in notebook.cells:
-        for output in cell.get("outputs", []) if is_grade(cell) else []:
+        for output in cell.get("outputs", []) if is_grade(cell) and not is_solution(cell) else []:
             record = output.get("data", {}).get(VERDICT_MIME)
             if isinstance(record, dict):
                 found.append({"grade_id": cell.metadata.nbgrader.grade_id, **record})

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from nbformat.v4 import reads
-from nbgrader.utils import determine_grade, is_grade, is_solution
+from nbgrader.utils import determine_grade, is_grade
 
-from autograder import VERDICT_MIME
 from autograder.grading import records
 from autograder.grading.gradebook import Book, Busy, Settings, judged
 from autograder.grading.handed_in import files_below, open_file
 from autograder.grading.records import Record
+from autograder.nbgrader_ext import verdicts
 
 __all__ = ["DiskFull", "Recorder", "master_files", "points_of", "read_document", "summarize", "verdicts_in"]
 
@@ -59,10 +59,8 @@ def points_of(notebook: Any) -> dict[str, list[float | None]]:
 def verdicts_in(notebook: Any) -> dict[str, list[dict[str, Any]]]:
     """{cell: what its checks said}, from the outputs that the grader wrote into the test cells."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for cell in notebook.cells:
-        if is_grade(cell) and not is_solution(cell):
-            said = [output.get("data", {}).get(VERDICT_MIME) for output in cell.get("outputs", [])]
-            found[cell.metadata.nbgrader.grade_id] = [verdict for verdict in said if isinstance(verdict, dict)]
+    for verdict in verdicts(notebook):
+        found.setdefault(verdict["grade_id"], []).append(verdict)
     return found
 
 
@@ -71,7 +69,7 @@ def summarize(record: Record, name: str, notebook: Any) -> None:
     record.points[name] = points_of(notebook)
     record.mistakes[name] = {}
     for cell, said in verdicts_in(notebook).items():
-        titles = [v.get("misconception_title") or v["misconception"] for v in said if v.get("misconception")]
+        titles = [v.get("misconception_title") or v["misconception"] for v in said if v.get("misconception") and not v.get("passed")]
         if titles:
             record.mistakes[name][cell] = list(dict.fromkeys(titles))
     about = notebook.metadata.get("elbolab", {})

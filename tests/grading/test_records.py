@@ -95,3 +95,18 @@ def test_a_killed_grader_lets_go_of_the_lock_and_its_half_written_files_are_remo
     time.sleep(0.1)
     with records.lock(tmp_path, "01"):
         assert not stale.exists()
+
+
+def test_a_remark_on_right_code_is_no_mistake():
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    from autograder import VERDICT_MIME
+    from autograder.grading.recording import summarize
+
+    mark = {"grade": True, "solution": False, "locked": True, "points": 3, "grade_id": "check_it", "schema_version": 3}
+    said = [{"check": "a", "passed": passed, "points": 1, "misconception": name} for passed, name in ((True, "remark"), (False, "mistake"))]
+    outputs = [new_output("display_data", data={VERDICT_MIME: record}) for record in said]
+    outputs.append(new_output("execute_result", data={"text/plain": "2.0"}))
+    record = records.Record("", 0)
+    summarize(record, "exercises", new_notebook(cells=[new_code_cell("", outputs=outputs, metadata={"nbgrader": mark})]))
+    assert record.mistakes == {"exercises": {"check_it": ["mistake"]}} and record.points == {"exercises": {"check_it": [2.0, 3.0]}}
