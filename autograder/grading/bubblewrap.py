@@ -19,6 +19,7 @@ from autograder.inside.isolate import HOME, PRIVATE
 
 __all__ = ["KERNELS", "Mode", "SandboxError", "bwrap_command", "environment", "find_mode"]
 
+COVERED = ("/tmp", "/dev/shm", HOME)  # folders that each submission has for itself
 KERNELS = "/run/kernels"  # in a sandbox: the folder of its Jupyter kernels' sockets
 
 
@@ -63,6 +64,12 @@ def own_files() -> list[str]:
     return [str(package / name) for name in ("__init__.py", "border.py", "probing.py", "inside", "probes")]
 
 
+def kept_folders() -> list[str]:
+    """What is to be seen below a folder that each submission has for itself."""
+    paths = [Path(path) for path in [*(path for _, path in visible_paths()), *own_files()]]
+    return sorted({str(Path(top, path.relative_to(top).parts[0])) for top in COVERED for path in paths if Path(top) in path.parents})
+
+
 def parents_of(paths: list[str]) -> list[str]:
     """Every folder above these paths, outermost first."""
     above = {str(parent) for path in paths for parent in Path(path).parents if str(parent) != "/"}
@@ -80,6 +87,9 @@ def bwrap_command(mode: Mode, disk: int) -> list[str]:
             command += ["--cap-add", "CAP_SYS_ADMIN"]
     else:
         command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    command += ["--dev", "/dev"]
+    for folder in COVERED:  # first, as the course may lie in one of them
+        command += ["--size", str(disk), "--perms", "1777", "--tmpfs", folder]
     shown = [path for _, path in visible_paths()]
     # bwrap makes missing parents for their owner alone, which nobody could pass.
     for folder in parents_of([*shown, *own_files(), HOME, PRIVATE, KERNELS, "/tmp/x", "/var/tmp/x"]):
@@ -95,9 +105,6 @@ def bwrap_command(mode: Mode, disk: int) -> list[str]:
         command += ["--ro-bind", path, path]
     command += ["--remount-ro", package]
     command += ["--proc", "/proc"] if mode.proc == "own" else ["--perms", "0555", "--dir", "/proc"]
-    command += ["--dev", "/dev"]
-    for folder in ("/tmp", "/dev/shm", HOME):
-        command += ["--size", str(disk), "--perms", "1777", "--tmpfs", folder]
     command += ["--perms", "0755", "--dir", PRIVATE, "--size", str(1 << 20), "--perms", "1777", "--tmpfs", KERNELS]
     command += ["--remount-ro", "/dev", "--remount-ro", "/"]
     for name, value in environment().items():

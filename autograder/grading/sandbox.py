@@ -21,7 +21,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autograder.grading.bubblewrap import KERNELS, SandboxError, bwrap_command, environment, find_mode
+from autograder.grading.bubblewrap import KERNELS, SandboxError, bwrap_command, environment, find_mode, kept_folders
 
 __all__ = ["Job", "Limits", "Sandbox", "SandboxError", "find_mode"]
 
@@ -126,7 +126,8 @@ class Sandbox:
         our_read, child_write = os.pipe()
         allowed = asdict(limits) | {"cpu_seconds": int(limits.notebook_seconds * 4) + 60}
         folder = tempfile.mkdtemp(dir=self.folder) if self.folder else None
-        job = {"kind": kind, "seed": seed, "limits": allowed, "folder": folder, "sandboxed": self.mode is not None, **more}
+        job = {"kind": kind, "seed": seed, "limits": allowed, "folder": folder, "sandboxed": self.mode is not None, "kept": kept_folders(),
+               **more}
         try:
             socket.send_fds(self.control, [json.dumps(job).encode()], [child_read, child_write])
         except OSError:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ NOBODY = 65534
 PRIVATE = "/run/private"  # where the submission's own memory-backed file system is put together
 
 NEWNS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+READ_ONLY, REMOUNT = 1, 32
 NOSUID, NODEV, BIND, RECURSIVE, PRIVATE_MOUNT = 2, 4, 4096, 16384, 1 << 18
 SET_PDEATHSIG, SET_DUMPABLE, CAPBSET_DROP, SET_NO_NEW_PRIVS, CAP_AMBIENT, CAP_AMBIENT_CLEAR_ALL = 1, 4, 24, 38, 47, 4
 JOIN_SESSION_KEYRING = 1
@@ -98,18 +100,27 @@ def _map_user(uid: int, gid: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
-def private_folders(size: int, shared: str | None = None) -> None:
+def private_folders(size: int, shared: str | None = None, kept: Sequence[str] = ()) -> None:
     """Empty folders, together at most `size` bytes, in place of /tmp, /dev/shm and the home folder.
 
     Arguments:
         size: in bytes; what is written there is memory.
         shared: a folder of the sandbox that this submission keeps, at the same path, when others are hidden.
+        kept: folders below these that stay to be seen, read-only: the course may lie in /tmp or in a home folder of that name.
     """
     _call("mount", b"tmpfs", PRIVATE.encode(), b"tmpfs", NOSUID | NODEV, f"size={size},nr_inodes=20000,mode=755".encode())
+    for number, path in enumerate(kept):
+        os.mkdir(f"{PRIVATE}/kept{number}")
+        _call("mount", path.encode(), f"{PRIVATE}/kept{number}".encode(), None, BIND | RECURSIVE, None)
     for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm"), ("home", HOME)):
         part = f"{PRIVATE}/{name}"
         os.mkdir(part, 0o700)
         _call("mount", part.encode(), target.encode(), None, BIND, None)
+    for number, path in enumerate(kept):
+        os.mkdir(path)
+        _call("mount", f"{PRIVATE}/kept{number}".encode(), path.encode(), None, BIND | RECURSIVE, None)
+        for place in (path, f"{PRIVATE}/kept{number}"):
+            _call("mount", None, place.encode(), None, BIND | REMOUNT | READ_ONLY | NOSUID | NODEV, None)
     if shared is not None:
         kept = f"{PRIVATE}/shared"
         os.mkdir(kept)

@@ -178,7 +178,7 @@ def confine(job: dict[str, Any], isolated: str) -> None:
     os.setsid()
     if isolated:
         isolate.enter_namespaces(user=isolated == "user")
-        isolate.private_folders(job["limits"]["disk"], job.get("shared"))
+        isolate.private_folders(job["limits"]["disk"], job.get("shared"), job["kept"])
     isolate.set_limits(job["limits"], processes=bool(isolated))
     if isolated:
         isolate.drop_capabilities()

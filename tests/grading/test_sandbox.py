@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -267,9 +268,9 @@ print(json.dumps([mode.user, mode.proc, facts["isolated"], text.split(chr(10))[0
 """
 
 
-def smoke(prefix):
-    code = SMOKE.format(paths=[str(Path(__file__).parent), str(ROOT)])
-    done = subprocess.run([*prefix, sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+def smoke(prefix, python=sys.executable, course=ROOT):
+    code = SMOKE.format(paths=[str(Path(__file__).parent), str(course)])
+    done = subprocess.run([*prefix, python, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.strip().split("\n")[-1])
 
@@ -289,6 +290,23 @@ def test_as_an_ordinary_user():
         pytest.skip("this Python lies where other users cannot read it")
     user, proc, isolated, text, again = smoke(plain)
     assert (user, isolated) == ("namespace", True) and text == "4711 2.0" and again == "[]"
+
+
+@pytest.mark.parametrize("place", ["/tmp", "/home/student"])
+def test_a_course_in_a_folder_that_submissions_have_for_themselves(place, tmp_path):
+    installed = next(Path(sysconfig.get_path("purelib")).glob("__editable__*elbolab*.pth"), None)
+    if installed is None or sys.prefix == sys.base_prefix:
+        pytest.skip("needs the course installed from its folder, in an environment of its own")
+    course, environment = f"{place}/course", f"{place}/course/.venv"
+    (tmp_path / "course.pth").write_text(f"{course}\n{course}/lib\n")
+    (tmp_path / ".venv").mkdir()
+    for part in ("autograder", "lib/elbolab"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    there = ["bwrap", "--dev-bind", "/", "/", "--unshare-user", "--die-with-parent", "--tmpfs", place, "--bind", str(tmp_path), course,
+             "--ro-bind", sys.prefix, environment,
+             "--ro-bind", str(tmp_path / "course.pth"), f"{environment}/{installed.relative_to(sys.prefix)}"]
+    _, _, isolated, text, again = smoke(there, f"{environment}/bin/python", course)
+    assert isolated and text.endswith(" 2.0") and again in ("[]", "['course']")
 
 
 def test_root_goes_on_as_nobody(run):
