@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from autograder.mistakes import Mistake, apply, vae_functions, vae_gaussian, vae_inference
+from autograder.mistakes import apply, vae_functions, vae_gaussian, vae_inference
 from autograder.mistakes.vae_variants import VARIANTS
 
-__all__ = ["MISTAKES", "PREAMBLE", "SOLUTIONS", "VARIANTS", "apply", "mistakes", "variants"]
+__all__ = ["MISTAKES", "PREAMBLE", "SOLUTIONS", "VARIANTS", "apply"]
 
 # What a file of its own needs before any of these sources; the exercise notebook's first cell provides it there.
 PREAMBLE = """\
@@ -29,13 +29,3 @@ SOLUTIONS = {
 
 # In the order of the exercises.
 MISTAKES = (*vae_gaussian.MISTAKES, *vae_inference.MISTAKES, *vae_functions.MISTAKES)
-
-
-def mistakes(target: str) -> tuple[Mistake, ...]:
-    """The mistakes that can be made in `target`."""
-    return tuple(m for m in MISTAKES if m.target == target)
-
-
-def variants(target: str) -> dict[str, str]:
-    """Right solutions of `target` that look different, by what is unusual about them."""
-    return VARIANTS[target]

@@ -48,7 +48,7 @@ def test_same_seed_same_inputs(check):
 
 
 def test_points():
-    points = {c.name: c.max_points for c in CODE_CHECKS}
+    points = {c.name: c.max_points for c in CODE_CHECKS if c.name.startswith("vae.")}
     assert points == {
         "vae.gaussian_rsample": 4, "vae.gaussian_log_prob": 4, "vae.bernoulli": 3, "vae.elbo": 5, "vae.beta_elbo": 5,
         "vae.gaussian_kl": 3, "vae.pathwise_gradient": 2, "vae.score_gradient": 2,

@@ -4,15 +4,18 @@ import re
 from pathlib import Path
 
 import pytest
-from checking import CODE_CHECKS, lost, verdicts
+from checking import CODE_CHECKS, MISTAKES, SOLUTIONS, UNIT_OF, UNITS, VARIANTS, lost, verdicts
 
 from autograder.mistakes import apply
-from autograder.mistakes.vae import MISTAKES, SOLUTIONS, VARIANTS, mistakes, variants
 
-MASTER = Path(__file__).resolve().parents[2] / "course" / "01_vae" / "exercises.py"
+COURSE = Path(__file__).resolve().parents[2] / "course"
 CANONICAL = {(m.target, m.name): m for m in reversed(MISTAKES)}  # the first of each name
 RIGHT = [(target, "solution", source) for target, source in SOLUTIONS.items()]
-RIGHT += [(target, label, source) for target in VARIANTS for label, source in variants(target).items()]
+RIGHT += [(target, label, source) for target in VARIANTS for label, source in VARIANTS[target].items()]
+
+
+def mistakes(target):
+    return [m for m in MISTAKES if m.target == target]
 
 
 def label(mistake):
@@ -82,11 +85,17 @@ def test_an_edit_that_does_not_apply_is_refused():
         apply("a = 1\n", (("a = 1", "a = 1"),))
 
 
-@pytest.mark.skipif(not MASTER.exists(), reason="the course is not installed here")
-def test_mistakes_apply_to_the_solved_exercises():
+def test_units_share_no_target():
+    assert len(SOLUTIONS) == sum(len(unit.SOLUTIONS) for unit in UNITS.values())
+
+
+@pytest.mark.skipif(not COURSE.exists(), reason="the course is not installed here")
+@pytest.mark.parametrize("unit", UNITS)
+def test_mistakes_apply_to_the_solved_exercises(unit):
     """The demo class is made of them: each edit has to apply to the cell that defines its target, and still be Python."""
-    cells = re.split(r"^# %%.*$", MASTER.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    for mistake in MISTAKES:
+    (master,) = COURSE.glob(f"*_{unit}/exercises.py")
+    cells = re.split(r"^# %%.*$", master.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for mistake in [m for m in MISTAKES if UNIT_OF[m.target] == unit]:
         heads = (f"class {mistake.target}", f"def {mistake.target}")
         cell = next(c for c in cells if any(re.search(rf"^{h}\b", c, flags=re.MULTILINE) for h in heads))
         compile(apply(cell, mistake.edits), mistake.name, "exec")

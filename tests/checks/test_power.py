@@ -14,10 +14,9 @@ The mistakes' side of it, the power, is in test_mistakes.py: each is found in ev
 """
 
 import pytest
-from checking import verdicts
+from checking import MISTAKES, SOLUTIONS, VARIANTS, verdicts
 
 from autograder.mistakes import apply
-from autograder.mistakes.vae import MISTAKES, SOLUTIONS, VARIANTS
 
 STATISTICAL = (
     "KL of a fresh sample",

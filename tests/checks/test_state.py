@@ -7,9 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from checking import CODE_CHECKS, make
+from checking import CODE_CHECKS, SOLUTIONS, make
 
-from autograder.mistakes.vae import SOLUTIONS
 from autograder.verdict import evaluate
 
 BY_NAME = pytest.mark.parametrize("check", CODE_CHECKS, ids=lambda c: c.name)

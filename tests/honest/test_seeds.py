@@ -5,13 +5,12 @@ The outputs take the way that they take when a class is graded: encoded beside t
 
 import pytest
 import torch
-from checking import make
+from checking import SOLUTIONS, VARIANTS, make
 from test_experiments import SOLUTION as TABLES
 from test_experiments import table
 
 from autograder.border import decode, encode
 from autograder.catalogue import all_checks
-from autograder.mistakes.vae import SOLUTIONS, VARIANTS
 from autograder.probing import run_probe
 from autograder.verdict import draw_inputs, judge_outputs
 
