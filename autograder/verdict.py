@@ -11,7 +11,7 @@ import torch
 
 from autograder.probing import Trouble, known_state, run_probe
 
-__all__ = ["Check", "Finding", "Misconception", "Verdict", "evaluate", "failed", "passed", "troubled"]
+__all__ = ["Check", "Finding", "Misconception", "Verdict", "evaluate", "failed", "passed", "troubled", "unjudged", "untouched"]
 
 
 UNREACHED = "Not judged: what comes before it failed."
@@ -141,6 +141,17 @@ class Verdict:
                 for f, worth in zip(self.findings, self.worth)
             ],
         }
+
+
+def untouched(inputs: dict[str, Any], after: dict[str, torch.Tensor]) -> bool:
+    """Whether the arguments are after the call what they were before."""
+    return all(torch.equal(inputs[name], value) for name, value in after.items())
+
+
+def unjudged(behavior: str, cause: Finding) -> Finding | None:
+    """A failed finding where what `behavior` stands on is wrong in a way that has no name: then nothing can be said of it."""
+    known = cause.passed or cause.misconception
+    return None if known else failed(behavior, f"Judged once the {cause.behavior} is right.")
 
 
 def conclude(check: Check, findings: Sequence[Finding]) -> Verdict:

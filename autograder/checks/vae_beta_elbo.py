@@ -10,7 +10,7 @@ from autograder.checks.vae_calls import Call, Calls, close, judge_either, over_c
 from autograder.checks.vae_elbo import find_kl, find_log_px
 from autograder.checks.vae_truth import draw_inference
 from autograder.probes.inference import probe_inference
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Check, Finding, failed, passed, unjudged
 
 __all__ = ["CHECKS"]
 
@@ -168,7 +168,7 @@ def judge_gradient(calls: Calls, objective: Finding) -> Finding:
     """The gradient with respect to the model is that of minus the mean beta-ELBO, at its true value."""
     expected = "the gradient of -mean(log_px - beta * kl) for encoder and decoder"
     first = calls.calls[0]
-    if any(not c.record["attached"] for c in calls.calls):
+    if any("grads" not in c.record and "gradient_trouble" not in c.record for c in calls.calls):
         return failed("gradient", "The loss carries no graph, so loss.backward() cannot train anything.", "loss_without_graph",
                       expected, "requires_grad=False")
     if "gradient_trouble" in first.record:
@@ -177,14 +177,14 @@ def judge_gradient(calls: Calls, objective: Finding) -> Finding:
     if not all(g.isfinite().all() for g in grads.values()):
         return failed("gradient", "The gradient of the loss is not finite.", None, expected, "NaN or infinity")
     if not objective.passed:
-        return passed("gradient", "The loss carries a graph; its value is judged above.")
+        return unjudged("gradient", objective) or passed("gradient", "The loss carries a graph; its value is judged above.")
     judged = [c for c in calls.every if "grads" in c.record]
     right = all(gradient_matches(c) for c in judged) or gradient_right_on_average(calls)
     true = all(any(close(c.loss.mean(), want) for want in true_losses(c)) for c in judged)
     causes = [over_calls(calls, lambda call, find=find: find(calls, call)) for find in (find_log_px, find_kl)]
     if right and (true or all(c.passed for c in causes) or loss_is_right_on_average(calls)):
         return passed("gradient", "The gradient is right for encoder and decoder.")
-    if not (right and true) and any(c.record["changed_x"] for c in calls.calls):
+    if not (right and true) and calls.changed_x:
         return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
     for cause in causes:
         if not cause.passed and not (right and true):

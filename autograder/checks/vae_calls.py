@@ -87,6 +87,7 @@ class Calls:
         # Many examples at once show what happens to few of them, such as a KL that is cut off at zero.
         self.every = [*self.calls, *self.tiled[:1]]
         self.later_trouble = outputs.get("later_trouble")
+        self.changed_x = any(not torch.equal(r["x_after"].flatten(1), inputs["x"]) for r in outputs["calls"])
 
     @cached_property
     def expected_log_px(self) -> tuple[Tensor, Tensor]:

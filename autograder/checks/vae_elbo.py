@@ -16,6 +16,7 @@ from autograder.verdict import Check, Finding, failed, passed
 
 __all__ = ["CHECKS", "find_elbo", "find_kl", "find_log_px"]
 
+UNKNOWN = "Judged once log_px or kl is right."
 BEHAVIORS = {"log_px": 1, "kl": 1, "elbo": 2, "detached": 1}
 
 
@@ -217,12 +218,14 @@ def judge_elbo(calls: Calls) -> list[Finding]:
         over_calls(calls, lambda call: find_log_px(calls, call)),
         over_calls(calls, lambda call: find_kl(calls, call)),
         over_calls(calls, lambda call: find_elbo(calls, call)),
-        find_detached(calls),
     ]
+    findings.append(find_detached(calls))
+    if not any(f.passed or f.misconception for f in findings[:2]):  # then the others are about numbers of no meaning
+        findings[2:] = [failed(f.behavior, UNKNOWN) if f.passed else f for f in findings[2:]]
     batch = len(calls.truth.mu)
     if calls.calls[0].elbo.shape == (batch, batch):
         findings = [replace(f, misconception="silent_broadcasting") if f.misconception == "not_summed" else f for f in findings]
-    if any(c.record["changed_x"] for c in calls.calls):
+    if calls.changed_x:
         findings[0] = failed("log_px", "Your code changes x in place.", "changes_its_inputs")
     return findings
 

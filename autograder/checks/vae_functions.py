@@ -11,7 +11,7 @@ from torch import Tensor
 from autograder.advice import HINTS, misconceptions
 from autograder.checks.vae_calls import close, shown
 from autograder.probes.functions import probe_bernoulli, probe_gaussian_kl
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Check, Finding, failed, passed, unjudged, untouched
 
 __all__ = ["CHECKS"]
 
@@ -29,8 +29,9 @@ def name(behavior: str, what: str, got: Tensor, want: Tensor, candidates: dict[s
     return failed(behavior, f"{what} is wrong.", label, expected, shown(got))
 
 
-def judge_gradients(outputs: dict[str, Any], want: dict[str, Tensor], exact: bool) -> Finding:
-    """Gradients of the sum over examples."""
+def judge_gradients(outputs: dict[str, Any], want: dict[str, Tensor], value: Finding) -> Finding:
+    """Gradients of the sum over examples; of a value with a known mistake, only that there are some."""
+    exact = value.passed
     expected = f"gradients for {', '.join(want)}"
     if "gradient_trouble" in outputs:
         return failed("gradient", outputs["gradient_trouble"])
@@ -41,7 +42,7 @@ def judge_gradients(outputs: dict[str, Any], want: dict[str, Tensor], exact: boo
         return failed("gradient", f"No gradient reaches {', '.join(missing)}.", "without_gradient", expected, "none for these")
     if exact and not all(close(outputs[f"grad_{n}"], w, rtol=1e-3) for n, w in want.items()):
         return failed("gradient", "The value is right but its gradient is not.", "without_gradient", expected, "another gradient")
-    return passed("gradient", "The gradients are right." if exact else "It carries gradients.")
+    return unjudged("gradient", value) or passed("gradient", "The gradients are right." if exact else "It carries gradients.")
 
 
 # --- Bernoulli -----------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ def judge_bernoulli(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Fin
     value = judge_bernoulli_value(inputs, outputs, "flat")
     if value.passed:
         value = judge_bernoulli_value(inputs, outputs, "images")
-    if value.passed and outputs["changed"]:
+    if value.passed and not untouched(inputs, outputs["after"]):
         value = failed("value", "Your code changes logits or x in place.", "changes_its_inputs")
     want = bernoulli(inputs["far_logits"], inputs["far_x"])
     if "far_trouble" in outputs:
@@ -74,9 +75,9 @@ def judge_bernoulli(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Fin
     elif not outputs["far"].isfinite().all():
         far = failed("far", "With large logits the value is not finite.", "sigmoid_saturates", shown(want), shown(outputs["far"]))
     else:
-        far = passed("far", "Large logits are no trouble.")
+        far = unjudged("far", value) or passed("far", "Large logits are no trouble.")
     logits, x = inputs["flat_logits"].double(), inputs["flat_x"].double()
-    return [value, far, judge_gradients(outputs, {"logits": x - logits.sigmoid()}, value.passed)]
+    return [value, far, judge_gradients(outputs, {"logits": x - logits.sigmoid()}, value)]
 
 
 def judge_bernoulli_value(inputs: dict[str, Any], outputs: dict[str, Any], kind: str) -> Finding:
@@ -118,7 +119,7 @@ def judge_gaussian_kl(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[F
     mq, sq, mp, sp = (inputs[n].double() for n in ("mu_q", "log_sigma_q", "mu_p", "log_sigma_p"))
     terms = gaussian_kl_terms(mq, sq, mp, sp)
     want, got, zero = terms.sum(-1), outputs["value"], torch.zeros_like(mq)
-    if outputs["changed"]:
+    if not untouched(inputs, outputs["after"]):
         value = failed("value", "Your code changes its arguments in place.", "changes_its_inputs")
     elif close(got, want):
         value = passed("value", "The KL agrees with the closed form for each example.")
@@ -142,7 +143,7 @@ def judge_gaussian_kl(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[F
     ratio = (2 * (sq - sp)).exp()
     slope_p = 1 - ratio - (mq - mp).square() * (-2 * sp).exp()
     wanted = {"mu_q": slope_mu, "log_sigma_q": ratio - 1, "mu_p": -slope_mu, "log_sigma_p": slope_p}
-    return [value, judge_gradients(outputs, wanted, value.passed)]
+    return [value, judge_gradients(outputs, wanted, value)]
 
 
 CHECKS = (

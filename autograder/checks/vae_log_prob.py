@@ -11,7 +11,7 @@ from torch import Tensor
 from autograder.advice import HINTS, misconceptions
 from autograder.checks.vae_rsample import draw_parameters
 from autograder.probes.gaussian import probe_log_prob
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Check, Finding, failed, passed, unjudged, untouched
 
 __all__ = ["CHECKS", "close"]
 
@@ -97,12 +97,12 @@ def judge_log_prob(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Find
         return [failed("value", outputs["value_trouble"], name, "a value for every log_sigma", "an error where log_sigma < 0")]
     value, z = outputs["value"], inputs["z"]
     want = log_density(z, inputs["mu"], inputs["log_sigma"])
-    if outputs["mutated"]:
+    shapes = [list(one.shape) for one in outputs["of_size_one"]]
+    if not untouched(inputs, outputs["after"]):
         finding = failed("value", "Your code changes mu, log_sigma or z in place.", "changes_its_inputs")
     elif value.shape != z.shape:
         finding = name_shape(value, want)
-    elif outputs["single_shapes"] != [[1, 3], [3, 1]]:
-        shapes = outputs["single_shapes"]
+    elif shapes != [[1, 3], [3, 1]]:
         finding = failed("value", "Dimensions of size one are lost.", "wrong_shape", "shapes [1, 3] and [3, 1]", f"shapes {shapes}")
     elif value.dtype != torch.float32:
         finding = failed("value", f"For float32 inputs the value is float32; yours is {value.dtype}.", "wrong_dtype")
@@ -110,7 +110,8 @@ def judge_log_prob(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Find
         finding = name_value(inputs, value, want)
         if finding.passed and not close(outputs["again"], value.double()):
             finding = failed("value", "The second call with the same z gives another value.", "state_drifts")
-    return [finding, judge_far(inputs, outputs, finding.passed), judge_log_prob_gradient(inputs, outputs, finding.passed)]
+    rest = [judge(inputs, outputs, finding.passed) for judge in (judge_far, judge_log_prob_gradient)]
+    return [finding, *((f.passed and unjudged(f.behavior, finding)) or f for f in rest)]
 
 
 def floors_that_fit(inputs: dict[str, Any], value: Tensor) -> list[float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autograder.advice import HINTS, misconceptions
 from autograder.probes.gaussian import probe_rsample
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Check, Finding, failed, passed, unjudged, untouched
 
 __all__ = ["CHECKS", "draw_parameters"]
 
@@ -42,32 +42,37 @@ def draw_rsample(rng: torch.Generator) -> dict[str, Any]:
 
 
 def judge_rsample(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
-    shape = list(inputs["mu"].shape)
-    form = judge_form(outputs, shape)
-    if outputs["draws"] is None:
-        return [form]
-    deviation = outputs["draws"].double() - inputs["mu"].double()
+    mu, draws = inputs["mu"], outputs["draws"]
+    form = judge_form(inputs, outputs)
+    if len(draws) != 2 * inputs["calls"] or any(d.numel() != mu.numel() for d in draws):
+        return [form or failed("distribution", "Some of your samples have another shape.", "wrong_shape")]
+    # Of another shape they are no answer, but their noise and gradient can be judged.
+    deviation = torch.stack([d.double().reshape(mu.shape) for d in draws]) - mu.double()
     if not deviation.isfinite().all():
         return [failed("distribution", "Some of your samples are not finite numbers (NaN or infinity).", None,
                        "finite numbers", "NaN or infinity")]
     fresh = judge_noise(deviation, deviation * (-inputs["log_sigma"].double()).exp())
     distribution = judge_distribution(inputs, deviation, fresh.passed)
-    return [form or distribution, fresh, judge_rsample_gradient(inputs, outputs, distribution.passed)]
+    gradient = judge_rsample_gradient(inputs, outputs, distribution.passed)
+    first = form or distribution
+    return [first, fresh, (gradient.passed and unjudged("gradient", first)) or gradient]
 
 
-def judge_form(outputs: dict[str, Any], shape: list[int]) -> Finding | None:
+def judge_form(inputs: dict[str, Any], outputs: dict[str, Any]) -> Finding | None:
     """What is wrong with the samples before one looks at their values."""
-    if outputs["shape"] != shape:
-        return failed("distribution", f"A sample must have the shape of mu, {shape}; yours has {outputs['shape']}.",
-                      "wrong_shape", str(shape), str(outputs["shape"]))
-    if outputs["single_shapes"] != [[1, 3], [3, 1]]:
-        return failed("distribution", "Dimensions of size one are lost.", "wrong_shape", "shapes [1, 3] and [3, 1]",
-                      f"shapes {outputs['single_shapes']}")
-    if outputs["mutated"]:
+    shape = list(inputs["mu"].shape)
+    for other in [list(d.shape) for d in outputs["draws"] if list(d.shape) != shape][:1]:
+        return failed("distribution", f"A sample must have the shape of mu, {shape}; yours has {other}.",
+                      "wrong_shape", str(shape), str(other))
+    shapes = [list(value.shape) for value in outputs["of_size_one"]]
+    if shapes != [[1, 3], [3, 1]]:
+        return failed("distribution", "Dimensions of size one are lost.", "wrong_shape", "shapes [1, 3] and [3, 1]", f"shapes {shapes}")
+    if not untouched(inputs, outputs["after"]):
         return failed("distribution", "Your code changes mu or log_sigma in place.", "changes_its_inputs")
-    if outputs["dtype"] != "torch.float32":
-        return failed("distribution", f"For float32 parameters a sample is float32; yours is {outputs['dtype']}.",
-                      "wrong_dtype", "torch.float32", outputs["dtype"])
+    dtype = outputs["draws"][0].dtype
+    if dtype != torch.float32:
+        return failed("distribution", f"For float32 parameters a sample is float32; yours is {dtype}.",
+                      "wrong_dtype", "torch.float32", str(dtype))
     return None
 
 
@@ -197,6 +202,7 @@ def judge_rsample_gradient(inputs: dict[str, Any], outputs: dict[str, Any], exac
     finite = bool(dz_dmu.isfinite().all() and dz_ds.isfinite().all())
     return passed("gradient", "The gradient reaches mu and log_sigma.") if finite else failed(
         "gradient", "The gradient of your sample is not finite.", None, expected, "NaN or infinity")
+
 
 CHECKS = (
     Check(

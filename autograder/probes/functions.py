@@ -17,13 +17,12 @@ def probe_bernoulli(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """Images, flat pixels, logits far from zero, and the gradient."""
     call = "bernoulli_log_likelihood(logits, x)"
     need_callable(student, call)
-    outputs: dict[str, Any] = {"changed": False}
+    outputs: dict[str, Any] = {"after": {}}
     for kind in ("images", "flat", "far"):
         logits, x = inputs[f"{kind}_logits"].clone(), inputs[f"{kind}_x"].clone()
         try:
             outputs[kind] = as_tensor(student(logits, x), call).detach()
-            same = torch.equal(logits, inputs[f"{kind}_logits"]) and torch.equal(x, inputs[f"{kind}_x"])
-            outputs["changed"] = outputs["changed"] or not same
+            outputs["after"] |= {f"{kind}_logits": logits, f"{kind}_x": x}
         except Trouble:
             raise
         except Exception as error:
@@ -37,11 +36,10 @@ def probe_gaussian_kl(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     call = "gaussian_kl(mu_q, log_sigma_q, mu_p, log_sigma_p)"
     need_callable(student, call)
     names = ("mu_q", "log_sigma_q", "mu_p", "log_sigma_p")
-    arguments = [inputs[n].clone() for n in names]
-    value = as_tensor(student(*arguments), call).detach().clone()
-    changed = not all(torch.equal(a, inputs[n]) for a, n in zip(arguments, names))
+    after = {n: inputs[n].clone() for n in names}
+    value = as_tensor(student(*after.values()), call).detach().clone()
     again = as_tensor(student(*[inputs[n].clone() for n in names]), call).detach()
-    return {"value": value, "again": again, "changed": changed} | gradients(student, {n: inputs[n] for n in names})
+    return {"value": value, "again": again, "after": after} | gradients(student, {n: inputs[n] for n in names})
 
 
 def gradients(student: Any, parameters: dict[str, Tensor], rest: tuple[Tensor, ...] = ()) -> dict[str, Any]:

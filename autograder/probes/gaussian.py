@@ -11,6 +11,8 @@ from autograder.probing import Trouble, describe
 
 __all__ = ["as_tensor", "differentiate", "need_callable", "probe_log_prob", "probe_rsample"]
 
+FLOATS = (torch.float32, torch.float64, torch.float16)
+
 
 def need_callable(student: Any, call: str) -> None:
     """Refuse what cannot be called, with the call that the exercise asks for."""
@@ -24,7 +26,7 @@ def as_tensor(value: Any, what: str) -> Tensor:
         raise Trouble(f"`{what}` returned None. Is there a `return` at its end?")
     if not isinstance(value, Tensor):
         raise Trouble(f"`{what}` returned {type(value).__name__} where a torch.Tensor was expected.")
-    if not value.is_floating_point():
+    if value.dtype not in FLOATS:
         raise Trouble(f"`{what}` returned a tensor of {value.dtype} where floating point was expected.")
     if value.layout != torch.strided or value.device.type == "meta":
         kind = "sparse tensor" if value.layout != torch.strided else "tensor without values"
@@ -47,14 +49,14 @@ def build(student: Any, mu: Tensor, log_sigma: Tensor) -> Any:
     return student(mu, log_sigma)
 
 
-def single_shapes(student: Any, method: str) -> list[list[int]]:
-    """Shapes for parameters with a dimension of size one: what a stray squeeze would lose."""
-    shapes = []
+def of_size_one(student: Any, method: str) -> list[Tensor]:
+    """Results for parameters of shape (1, 3) and (3, 1): what a stray squeeze would lose."""
+    values = []
     for shape in ((1, 3), (3, 1)):
         dist = build(student, torch.zeros(shape), torch.full(shape, 0.5))
         value = dist.rsample() if method == "rsample" else dist.log_prob(torch.zeros(shape))
-        shapes.append(list(as_tensor(value, f"{method}()").shape))
-    return shapes
+        values.append(as_tensor(value, f"{method}()").detach())
+    return values
 
 
 def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -67,15 +69,7 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     draws = []
     for d in (dist, build(student, mu, log_sigma)):
         draws += [as_tensor(d.rsample(), "rsample()").detach().clone() for _ in range(inputs["calls"])]
-    same = all(d.numel() == mu.numel() for d in draws)
-    outputs: dict[str, Any] = {
-        "shape": list(next((d for d in draws if d.shape != mu.shape), draws[0]).shape),
-        "dtype": str(draws[0].dtype),
-        "single_shapes": single_shapes(student, "rsample"),
-        # Of another shape they are no answer, but their noise and gradient can be judged.
-        "draws": torch.stack([d.double().reshape(mu.shape) for d in draws]) if same else None,
-        "mutated": not (torch.equal(mu, inputs["mu"]) and torch.equal(log_sigma, inputs["log_sigma"])),
-    }
+    outputs: dict[str, Any] = {"draws": draws, "after": {"mu": mu, "log_sigma": log_sigma}, "of_size_one": of_size_one(student, "rsample")}
 
     leaves = {"mu": inputs["mu"].clone().requires_grad_(), "log_sigma": inputs["log_sigma"].clone().requires_grad_()}
     # `* 1` makes non-leaf tensors, as a network's outputs are.
@@ -99,9 +93,9 @@ def probe_log_prob(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         positive = build(student, mu, log_sigma.abs()).log_prob(z)
         return {"value_trouble": describe(error), "positive": as_tensor(positive, "log_prob(z)").detach()}
-    outputs["single_shapes"] = single_shapes(student, "log_prob")
+    outputs["of_size_one"] = of_size_one(student, "log_prob")
     outputs["again"] = as_tensor(dist.log_prob(z), "log_prob(z)").detach()
-    outputs["mutated"] = not all(torch.equal(a, inputs[k]) for a, k in ((mu, "mu"), (log_sigma, "log_sigma"), (z, "z")))
+    outputs["after"] = {"mu": mu, "log_sigma": log_sigma, "z": z}
 
     far = build(student, inputs["far_mu"].clone(), inputs["far_log_sigma"].clone())
     try:

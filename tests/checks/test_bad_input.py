@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from checking import CODE_CHECKS
+from checking import CODE_CHECKS, verdicts
 
 from autograder.catalogue import all_checks, find_check
 from autograder.verdict import evaluate
@@ -167,3 +167,21 @@ def test_an_interrupt_gets_through():
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(find_check("vae.bernoulli"), a_student("bernoulli_log_likelihood", interrupt), seed=1)
+
+
+NONSENSE = {
+    "bernoulli_log_likelihood": "def bernoulli_log_likelihood(logits, x):\n    return logits.flatten(1).cos().sum(1)\n",
+    "gaussian_kl": "def gaussian_kl(mu_q, log_sigma_q, mu_p, log_sigma_p):\n    return (mu_q * log_sigma_q - mu_p * log_sigma_p).cos().sum(-1)\n",
+    "VariationalInference": (
+        "class VariationalInference(nn.Module):\n    def __init__(self, beta):\n        super().__init__()\n"
+        "    def forward(self, model, x):\n        out = model(x)\n        value = out['z'].cos().sum(-1)\n"
+        "        return value.mean(), dict.fromkeys(('elbo', 'log_px', 'kl'), value.detach()), out\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("target", NONSENSE)
+def test_a_smooth_function_of_no_meaning_earns_nothing(target):
+    """Finite, of the right shape, and with gradients: no point is for that alone."""
+    for name, verdict in verdicts(NONSENSE[target], target, 3).items():
+        assert verdict.points == 0, (name, verdict)

@@ -131,3 +131,13 @@ def test_too_large_is_malformed(monkeypatch):
     monkeypatch.setattr(border, "MAX_BYTES", 100)
     with pytest.raises(Malformed, match="larger"):
         decode(encode({"x": torch.zeros(1000)}))
+
+
+def test_a_tensor_cannot_say_that_it_is_another(monkeypatch):
+    x = torch.arange(4.0, dtype=torch.float64)
+    monkeypatch.setattr(torch.Tensor, "dtype", property(lambda self: torch.float32))
+    monkeypatch.setattr(torch.Tensor, "shape", property(lambda self: torch.Size([2])))
+    monkeypatch.setattr(torch.Tensor, "detach", lambda self: torch.zeros(2))
+    data = encode({"x": x})
+    monkeypatch.undo()
+    assert same({"x": x}, decode(data))

@@ -21,13 +21,6 @@ from autograder.nbgrader_ext import verdicts
 
 pytestmark = pytest.mark.slow
 
-# What probes notice beside student code, student code can hide: it earns at most the points of that behavior, which code
-# that does the same thing openly right would earn. To be closed by returning raw arguments and comparing them in the judge.
-KNOWN_GAPS = {
-    "hides_its_mutation": "a changed argument is noticed with torch.equal, in the sandbox",
-    "hides_its_dtype": "the dtype is read in the sandbox",
-    "probes_replaced": "a forged gradient beside a wrong value earns the gradient's point",
-}
 MOST_TEXT = 10 << 20  # of an executed notebook
 MOST_GRADER_MEMORY = 2 << 30
 MOST_PIXELS = 50_000_000
@@ -66,8 +59,6 @@ def shown(notebook):
 def test_earns_what_its_code_earns_and_says_why(attack, graded):
     result = graded[2](attack)
     said = said_of(result.notebook)
-    if attack.name in KNOWN_GAPS and result.points != attack.points:
-        pytest.xfail(KNOWN_GAPS[attack.name])
     assert result.points == attack.points, said[:2000]
     assert re.search(attack.reason, said), said[:2000]
 
