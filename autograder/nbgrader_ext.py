@@ -22,7 +22,7 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Enum, Float, Integer
+from traitlets import Enum, Float
 
 from autograder import VERDICT_MIME
 
@@ -102,7 +102,6 @@ class ExecuteSubmission(NbGraderPreprocessor):
     sandbox = Enum(["bubblewrap", "none"], "bubblewrap", help="What student code runs in; none: with your own rights.").tag(config=True)
     timeout = Float(120, help="Seconds for one cell.").tag(config=True)
     notebook_timeout = Float(900, help="Seconds for a whole notebook.").tag(config=True)
-    restarts = Integer(3, help="How often a submission that ends its own process is started again.").tag(config=True)
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Runs and judges `nb` in place.
@@ -117,7 +116,7 @@ class ExecuteSubmission(NbGraderPreprocessor):
         said = dict(nb.metadata.get("elbolab", {}))
         started, seed, problems = time.monotonic(), said.get("seed", 0), said.get("problems", [])
         if not problems:
-            limits = Limits(cell_seconds=self.timeout, notebook_seconds=self.notebook_timeout, restarts=self.restarts)
+            limits = Limits(cell_seconds=self.timeout, notebook_seconds=self.notebook_timeout)
             files = files_in(resources["metadata"].get("path"))
             start = derive(seed, "generators")
             problems = run_notebook(nb, seed, limits, lambda: KernelSession(start, limits, self.sandbox, files))

@@ -21,7 +21,7 @@ from jupyter_client.provisioning import KernelProvisionerBase, KernelProvisioner
 from traitlets import Enum, Int
 
 from autograder.grading.sandbox import Job, Limits
-from autograder.grading.session import GRACE, Lost, ParentDied, warm_sandbox
+from autograder.grading.session import Lost, ParentDied, warm_sandbox
 from autograder.inside.channel import Channel, Closed, Late, Malformed
 
 __all__ = ["KernelSession", "SandboxKernelManager", "SandboxProvisioner"]
@@ -152,7 +152,7 @@ class KernelSession:
         asked = self.client.execute(source, store_history=True, allow_stdin=False, stop_on_error=False)
         if not self.listen(asked, time.monotonic() + seconds, reported.append):
             self.manager.interrupt_kernel()
-            if not self.listen(asked, time.monotonic() + GRACE, reported.append):
+            if not self.listen(asked, time.monotonic() + self.limits.grace, reported.append):
                 raise Lost("late")
             sentence = "This cell ran too long and was stopped. Is there a loop that never ends?"
             reported = [r for r in reported if r.get("ename") != "KeyboardInterrupt"]
@@ -161,7 +161,7 @@ class KernelSession:
 
     def probe(self, request: dict[str, Any], inputs: bytes) -> bytes:
         """What the probe's process sent. Raises Lost."""
-        deadline = time.monotonic() + request["seconds"] + GRACE
+        deadline = time.monotonic() + request["seconds"] + self.limits.grace
         asked = self.client.execute("__import__('autograder.inside.serve', fromlist=['x']).serve_one()", silent=True, store_history=False)
         channel = self.provisioner.channel
         try:

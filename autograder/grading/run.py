@@ -73,7 +73,10 @@ class Run:
             cell.outputs = [error_output("NotRun", f"This cell was not run: {why}.")]
             return
         try:
-            cell.outputs = self.kept(self.excusing(index, lambda session: session.run(cell.source, self.seconds())))
+            reported = self.excusing(index, lambda session: session.run(cell.source, self.seconds()))
+            if any(isinstance(output, dict) and output.get("ename") == "MemoryError" for output in reported):
+                raise Lost("memory")  # what fills it is still there, and the next exercise would pay for it
+            cell.outputs = self.kept(reported)
             if any(output.get("ename") == "CellTimeoutError" for output in cell.outputs):
                 self.problems.append(f"{self.place(index)} ran too long and was stopped.")
         except Lost as lost:
@@ -153,8 +156,6 @@ class Run:
     def ready(self, index: int) -> Session:
         """The session; a new one first runs what stands before cell `index`, without tests and without what ended one before."""
         while self.session is None:
-            if len(self.lost) > self.limits.restarts:
-                raise Lost("ended")
             self.session = self.open_session()
             self.sessions += 1
             for earlier, cell in enumerate(self.cells[:index] if self.sessions > 1 else []):
@@ -187,8 +188,6 @@ class Run:
 
     def spent(self) -> str:
         """Why nothing more is run; "" while there is something left."""
-        if len(self.lost) > self.limits.restarts:
-            return f"{len(self.lost)} cells before it ended the process that ran them"
         if time.monotonic() > self.deadline:
             return f"the notebook had used its {self.limits.notebook_seconds:g} seconds"
         return ""

@@ -34,21 +34,21 @@ class Limits:
 
     Arguments:
         cell_seconds, notebook_seconds, probe_seconds: wall time.
+        grace: wall time for it to report that a step was stopped, before its process is ended.
         memory: bytes for all its processes together, beyond what the warm parent has loaded.
         processes: processes and threads at a time.
         disk: bytes in its private folders, which are memory.
         output: bytes of output that a cell may send.
-        restarts: how many times a submission that ends its own process is started again.
     """
 
     cell_seconds: float = 120.0
     notebook_seconds: float = 900.0
     probe_seconds: float = 20.0
+    grace: float = 5.0
     memory: int = 4 << 30
     processes: int = 64
     disk: int = 256 << 20
     output: int = 64 << 20
-    restarts: int = 3
 
 
 class Sandbox:

@@ -11,10 +11,9 @@ from typing import Any, Protocol
 from autograder.grading.sandbox import Limits, Sandbox
 from autograder.inside.channel import Channel, Closed, Late, Malformed
 
-__all__ = ["GRACE", "CellSession", "Lost", "ParentDied", "Session", "close", "warm_sandbox"]
+__all__ = ["CellSession", "Lost", "ParentDied", "Session", "close", "warm_sandbox"]
 
 MOST_AT_ONCE = 12 << 20  # bytes of one output
-GRACE = 5.0  # seconds for a process to report that it stopped a cell, before it is stopped itself
 
 
 class Lost(Exception):
@@ -101,7 +100,7 @@ class CellSession:
         self.channel.receive(deadline)
 
     def _run(self, source: str, seconds: float) -> list[Any]:
-        deadline = time.monotonic() + seconds + GRACE
+        deadline = time.monotonic() + seconds + self.limits.grace
         self.channel.send_json({"do": "run", "source": source, "seconds": seconds}, deadline)
         reported: list[Any] = []
         left = self.limits.output
@@ -120,7 +119,7 @@ class CellSession:
                 reported.append(message.get("output"))
 
     def _probe(self, request: dict[str, Any], inputs: bytes) -> bytes:
-        deadline = time.monotonic() + request["seconds"] + GRACE
+        deadline = time.monotonic() + request["seconds"] + self.limits.grace
         self.channel.send_json(request, deadline)
         self.channel.send(inputs, deadline)
         return self.channel.receive(deadline)

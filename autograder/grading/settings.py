@@ -62,7 +62,7 @@ class Settings:
     def limits(self) -> Limits:
         """What a submission may use, with the times that are set for nbgrader's autograde."""
         given = self.app.config["ExecuteSubmission"]
-        names = {"timeout": "cell_seconds", "notebook_timeout": "notebook_seconds", "restarts": "restarts"}
+        names = {"timeout": "cell_seconds", "notebook_timeout": "notebook_seconds"}
         return Limits(**{ours: given[theirs] for theirs, ours in names.items() if theirs in given})
 
     @property

@@ -146,10 +146,18 @@ def test_code_that_ends_its_process_when_called_costs_its_test():
     assert "ended the process" in notebook.cells[2].outputs[0].data[VERDICT_MIME]["message"]
 
 
-def test_after_too_many_ends_the_rest_is_not_run():
-    notebook, _, sessions = graded(*["die"] * 6, RIGHT, test_cell(KL), dies=[("die", Lost("ended"))], limits=Limits(restarts=2))
-    assert [c.outputs[0].ename for c in notebook.cells[:7]] == ["ProcessEnded"] * 3 + ["NotRun"] * 4
-    assert points(notebook.cells[7]) == 0 and len(sessions) == 3
+def test_after_many_ends_what_is_right_still_counts():
+    notebook, _, sessions = graded(*["die"] * 6, RIGHT, test_cell(KL), dies=[("die", Lost("ended"))])
+    assert [c.outputs[0].ename for c in notebook.cells[:6]] == ["ProcessEnded"] * 6
+    assert points(notebook.cells[7]) == 3 and len(sessions) == 7
+
+
+def test_a_cell_that_fills_the_memory_leaves_none_of_it_to_the_next():
+    hoard = "hoard = list(range(9))\nraise MemoryError"
+    notebook, problems, sessions = graded(hoard, RIGHT, test_cell(KL))
+    assert len(sessions) == 2 and "hoard" not in sessions[-1].names
+    assert notebook.cells[0].outputs[0].evalue == WORDS["memory"] and len(problems) == 1
+    assert points(notebook.cells[2]) == 3
 
 
 def test_a_cell_that_ends_only_the_second_run_is_found():
