@@ -104,6 +104,7 @@ def serve_job(control: socket.socket, job: dict[str, Any], pipes: list[int], she
     """Fork the job's first process and wait for its end, or for the grader to ask for it."""
     if "shared" in job:
         empty_folder(job["shared"], isolated)
+    ours = processes()
     pid = isolate.fork_leader() if isolated else os.fork()
     if pid == 0:
         try:
@@ -127,7 +128,7 @@ def serve_job(control: socket.socket, job: dict[str, Any], pipes: list[int], she
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             break
-        if watch and not stopping and too_much_memory(floor, job["limits"]["memory"]):
+        if watch and not stopping and too_much_memory(processes() - ours, floor, job["limits"]["memory"]):
             reason, stopping = "memory", True
         if stopping:
             stop(pid, isolated)
@@ -154,18 +155,40 @@ def stop(pid: int, isolated: str) -> None:
             pass
 
 
-def too_much_memory(floor: int, limit: int) -> bool:
-    """Whether the processes of the sandbox together hold more than `limit` bytes beyond what each was born with."""
-    return sum(max(0, memory_of(name) - floor) for name in os.listdir("/proc") if name.isdigit()) > limit
+def processes() -> set[str]:
+    return {name for name in os.listdir("/proc") if name.isdigit()} if os.path.isdir("/proc") else set()
+
+
+def too_much_memory(pids: set[str], floor: int, limit: int) -> bool:
+    """Whether these processes together hold more than `limit` bytes beyond the `floor` that each was born with."""
+    held = sum(max(0, memory_of(pid) - floor) for pid in pids)
+    return held > limit or len(pids) > 1 and held + mapped_together(pids) > limit
 
 
 def memory_of(pid: str) -> int:
     """Bytes of private and shared memory that a process holds; 0 if it is gone."""
+    return sum(int(line.split()[1]) << 10 for line in lines_of(pid, "status") if line.startswith(("RssAnon:", "RssShmem:")))
+
+
+def mapped_together(pids: set[str]) -> int:
+    """Bytes of anonymous shared memory that some of these processes map; each piece counts once.
+
+    It exists as long as anybody maps it, though none of those that do need ever have touched it.
+    """
+    pieces: dict[str, int] = {}
+    for pid in pids:
+        for line in lines_of(pid, "maps"):
+            if line.endswith("/dev/zero (deleted)"):
+                (start, end), inode = line.split()[0].split("-"), line.split()[4]
+                pieces[inode] = max(pieces.get(inode, 0), int(end, 16) - int(start, 16))
+    return sum(pieces.values())
+
+
+def lines_of(pid: str, name: str) -> list[str]:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().split("\n")
+        return Path(f"/proc/{pid}/{name}").read_text().split("\n")
     except OSError:
-        return 0
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+        return []  # it is gone
 
 
 # --- the child's side ----------------------------------------------------------------------------

@@ -163,6 +163,21 @@ time.sleep(60)"""
         opened.run(fill, 30)
 
 
+def test_memory_that_nobody_looks_at_is_limited():
+    """Shared memory that children keep mapped, and never touch, is in no process's resident size."""
+    code = """
+import mmap, os, time
+for _ in range(8):
+    region = mmap.mmap(-1, 128 << 20)
+    if os.fork() == 0:
+        time.sleep(60)
+    region.write(bytes(len(region)))
+    region.close()
+time.sleep(3)"""
+    with session() as opened, pytest.raises(Lost, match="memory"):
+        opened.run(code, 30)
+
+
 @pytest.mark.parametrize("bomb", ["import os\nwhile True: os.fork()", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,)).start()"])
 def test_processes_and_threads_are_limited(bomb):
     with session() as opened:
