@@ -100,14 +100,15 @@ def start_worker(warm: tuple[str, Any] | None) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     Finalize(None, close_engine, exitpriority=10)
     try:  # this takes seconds, in which the grader opens the gradebook
-        from autograder.grading import engine  # noqa: F401
         from autograder.grading.session import warm_sandbox
 
         if warm:
             warm_sandbox(*warm)
-            from autograder.catalogue import all_checks
+        # What the judge needs is loaded while the sandbox warms up.
+        from autograder.catalogue import all_checks
+        from autograder.grading import engine  # noqa: F401
 
-            all_checks()  # judging needs torch, which can be loaded while the sandbox warms up
+        all_checks()
     except Exception:  # the first task says what is wrong
         pass
 
