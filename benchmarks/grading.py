@@ -41,6 +41,7 @@ WAYS = {
 }
 CLASS = 100  # submissions: what start-up is divided by
 GOALS = {"elbolab, 1 job": 20, "elbolab, 2 jobs": 35}  # times stock nbgrader, on the light notebook
+NOISE = 0.9  # the floor is measured at another time than the rest, and a quiet machine differs by that much from itself
 TWO_JOBS, OVER_FLOOR, MORE = 1.7, 1.3, 0.15  # two jobs over one; on unit 01 at most 1.3 floors and 0.15 s
 
 
@@ -193,7 +194,7 @@ def summary(result: dict, unit_01: bool) -> dict:
         verdict = "reached" if one["one more"] <= allowed else "NOT reached"
         print(f"one more submission: {one['one more']:.2f} s; {OVER_FLOOR} floors and {MORE} s are {allowed:.2f} s: {verdict}")
     # Nothing grades faster than the code runs: then the machine was busy, and no number of this part means anything.
-    found["to be trusted"] = one["one more"] >= floor and 2 * two["one more"] >= floor
+    found["to be trusted"] = min(one["one more"], 2 * two["one more"]) >= NOISE * floor
     if not found["to be trusted"]:
         print("NOT to be trusted: less than the floor is impossible. Measure again on a quiet machine.")
     return found
