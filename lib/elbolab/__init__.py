@@ -11,7 +11,7 @@ in the process.
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["data", "distributions", "explore", "inference", "models", "plotting", "training"]
+__all__ = ["data", "discrete", "distributions", "explore", "gradients", "inference", "models", "plotting", "race", "training"]
 
 
 def __getattr__(name):

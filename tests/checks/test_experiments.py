@@ -18,8 +18,10 @@ SOLUTION = {
     "vae.latents": HEAD + "t = pd.DataFrame([row(-180.2, 3.0, latents=1, active_units=1), row(-160.8, 5.1, latents=2, active_units=2), row(-110.3, 14.2, latents=10, active_units=10), row(-109.7, 15.3, latents=20, active_units=13)])\n",
     "vae.autoencoder": HEAD + "t = pd.DataFrame([row(-150.3, 30.1, beta=0), row(-160.4, 5.2, beta=1)])\n",
     "vae.beta_sweep": HEAD + "t = pd.DataFrame([row(-155.2, 9.3, beta=0.1), row(-160.4, 5.2, beta=1), row(-190.1, 1.1, beta=10), row(-206.3, 0.01, beta=50)])\n",
+    "discrete.twenty": HEAD + 't = pd.DataFrame([row(-80.3, 40.2, estimator="leave-one-out"), row(-85.1, 38.4, estimator="straight-through"), row(-90.3, 30.2, estimator="Gumbel-softmax")])\n',
+    "discrete.race": 'import pandas as pd\nt = pd.DataFrame({"estimator": ["enumeration", "score function", "leave-one-out", "Gumbel-softmax", "straight-through"], "squared_bias": [0.0, 0.4, -0.02, 5.1, 2.2], "variance": [0.0, 210.5, 12.3, 1.2, 3.4]})\n',
 }
-TARGET = {"vae.depth": "depth_results", "vae.classes": "class_results", "vae.latents": "latent_results", "vae.autoencoder": "autoencoder_results", "vae.beta_sweep": "beta_results"}
+TARGET = {"vae.depth": "depth_results", "vae.classes": "class_results", "vae.latents": "latent_results", "vae.autoencoder": "autoencoder_results", "vae.beta_sweep": "beta_results", "discrete.twenty": "twenty_results", "discrete.race": "race_results"}
 N = '["loss", "elbo", "log_px", "kl"]'
 EVERY = {
     "diverged": f"t.loc[0, {N}] = float('nan')",
@@ -41,9 +43,20 @@ BETA = {
 MISTAKES = {check: dict(EVERY) for check in SOLUTION}
 MISTAKES["vae.autoencoder"] |= BETA | {"loss_not_negated": "t['loss'] = -t.loss", "loss_with_the_wrong_beta": "t['loss'] = -t.elbo"}
 MISTAKES["vae.beta_sweep"] |= BETA
+MISTAKES["discrete.twenty"] |= {"kl_above_its_largest_value": "t['kl'] = 60.0; t['elbo'] = t.log_px - t.kl"}
+MISTAKES["discrete.race"] = {
+    "not_finite": "t.loc[1, 'variance'] = float('nan')",
+    "same_run_twice": "t.loc[4, ['squared_bias', 'variance']] = t.loc[3, ['squared_bias', 'variance']]",
+    "negative_variance": "t.loc[4, 'variance'] = -2.0",
+    "enumeration_varies": "t.loc[0, 'variance'] = 12.0",
+    "bias_where_there_is_none": "t.loc[2, 'squared_bias'] = 6.0",
+    "no_bias_where_there_is_one": "t.loc[3:, 'squared_bias'] = [-0.001, -0.002]",
+}
 MISTAKES["vae.latents"] |= {"variances_not_counted": "t['active_units'] = [0.5, 0.3, 0.2, 0.1]", "active_units_over_images": "t['active_units'] = 400"}
 RIGHT = {check: {"rounded": "t = t.round(1)", "tensors": "import torch; t['elbo'] = [torch.tensor(v) for v in t.elbo]",
                  "extra_columns": "t['seconds'] = 3.2", "another_order": "t = t[::-1].reset_index(drop=True)"} for check in SOLUTION}
+RIGHT["discrete.race"] = {"another_order": "t = t[::-1].reset_index(drop=True)", "index": "t = t.set_index('estimator')",
+                          "more_rows": "t.loc[5] = ['REBAR', -0.001, 3.0]", "variance_of_rloo_is_larger": "t.loc[2, 'variance'] = 300.0"}
 RIGHT["vae.beta_sweep"]["setting_as_index"] = "t = t.set_index('beta')"
 RIGHT["vae.depth"]["tuples_and_classes"] = "from torch import nn; t['hidden'] = [(128,), (256, 128), (256, 128)]; t['activation'] = [nn.ReLU, nn.ReLU, nn.Tanh]"
 

@@ -11,7 +11,8 @@ import torch
 
 import elbolab
 
-MODULES = [*elbolab.__all__, "progress", "sources"]
+GRADIENTS = [f"gradients.{name}" for name in ("baselines", "bernoulli", "categorical", "relaxed", "score", "statistics")]
+MODULES = [*elbolab.__all__, *GRADIENTS, "progress", "sources"]
 
 PROBE = """
 import json, sys, warnings, logging, signal, os, random

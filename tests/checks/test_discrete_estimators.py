@@ -1,0 +1,156 @@
+"""Unit 04's checks hold estimators against enumeration: what they accept, what they refuse, and how surely.
+
+Stated: right code fails with probability below 1e-6 a check (means at 6.5 standard errors of 10,000 estimates, variances at 8,
+Kolmogorov's distance with a false alarm of 1e-8 an entry); the listed mistakes are found with probability above 0.99.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+from checking import MISTAKES, SOLUTIONS, UNIT_OF, VARIANTS, verdicts
+
+from autograder.catalogue import all_checks, find_check
+from autograder.checks.discrete_estimates import CALLS, TILE, rloo_estimate, score_estimate
+from autograder.checks.discrete_relaxed import looks_like
+from autograder.checks.discrete_truth import Truth, draw_problem
+from autograder.mistakes import apply
+from autograder.verdict import draw_inputs, evaluate
+from elbolab import gradients
+
+SAMPLED = ("score_function", "leave_one_out", "relaxed_sample")
+BIASED = ("baseline_contains_its_own_sample", "averaged_before_multiplying", "mean_over_latents", "mean_over_classes", "cost_not_detached",
+          "softmax_over_the_wrong_axis", "probabilities_as_logits", "cost_averaged_over_the_batch", "gumbel_sign_lost", "noise_shared",
+          "temperature_multiplied", "one_log_missing", "baseline_over_the_batch", "wrong_divisor", "no_baseline")
+
+
+def findings(check, student, seed=5):
+    return {f.behavior: f for f in evaluate(find_check(check), student, seed=seed).findings}
+
+
+def problem(seed=0, **settings):
+    return draw_problem(torch.Generator().manual_seed(seed), **({"latents": 2, "classes": 3, "num_samples": 3} | settings))
+
+
+def test_points():
+    points = {name: check.max_points for name, check in all_checks().items() if name.startswith("discrete.")}
+    assert points == {
+        "discrete.kl": 4, "discrete.log_likelihood": 4, "discrete.enumeration": 4, "discrete.score": 4, "discrete.rloo": 4, "discrete.negative_elbo": 3,
+        "discrete.relaxed": 3, "discrete.straight_through": 2, "discrete.bias_variance": 3, "discrete.race": 3, "discrete.twenty": 3, "discrete.vimco": 4,
+    }
+    assert list(points) == ["discrete." + n for n in ("kl", "log_likelihood", "enumeration", "score", "rloo", "negative_elbo", "relaxed",
+                                                      "straight_through", "bias_variance", "race", "twenty", "vimco")]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_truth_is_what_autograd_makes_of_the_sum(seed):
+    truth = Truth(problem(seed))
+    logits, theta = truth.logits.clone().requires_grad_(), truth.theta.clone().requires_grad_()
+    truth.logits, truth.theta = logits, theta
+    value = (truth.log_q(truth.codes).exp() * truth.cost(truth.codes)).sum(0)
+    slopes = torch.autograd.grad(value.sum(), (logits, theta))
+    again = Truth(problem(seed))
+    assert torch.allclose(value, again.value, atol=1e-12)
+    assert torch.allclose(slopes[0], again.gradient(), atol=1e-12) and torch.allclose(slopes[1], again.theta_gradient(), atol=1e-12)
+
+
+def test_the_variance_over_tuples_is_the_textbook_one():
+    """Without a baseline the samples are independent: the variance of one sample's estimate, divided by their number."""
+    truth = Truth(problem())
+    single = truth.costs[..., None, None] * truth.score(truth.codes)
+    q = truth.probabilities[..., None, None]
+    one = (q * single**2).sum(0) - (q * single).sum(0) ** 2
+    assert torch.allclose(truth.variance(score_estimate), one / 3, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_baseline_with_its_own_sample_is_far_enough_away(seed):
+    """Its bias, gradient / S, is at least 10 standard errors of the 10,000 estimates, in every problem that is drawn."""
+    for drawn in draw_inputs(find_check("discrete.rloo"), seed)["problems"]:
+        truth = Truth(drawn, len(drawn["logits"]) // TILE)
+        error = (truth.variance(rloo_estimate) / (TILE * CALLS)).sqrt()
+        assert (truth.gradient().abs() / truth.num_samples / error).amax() > 10
+
+
+BIASED_ESTIMATORS = {
+    "Gumbel-softmax": partial(gradients.gumbel_softmax, temperature=1.0),
+    "straight-through": partial(gradients.straight_through_gumbel, temperature=1.0),
+    "own sample in the baseline": lambda f, logits, n: gradients.score_function(f, logits, n, lambda cost, x: cost.mean(0)),
+}
+UNBIASED_ESTIMATORS = {
+    "REBAR": gradients.rebar,
+    "a constant baseline": lambda f, logits, n: gradients.score_function(f, logits, n, lambda cost, x: 3.0),
+    "enumeration": lambda f, logits, n: gradients.enumeration(f, logits),
+}
+
+
+@pytest.mark.parametrize("check", ["discrete.score", "discrete.rloo"])
+@pytest.mark.parametrize("name", BIASED_ESTIMATORS)
+def test_biased_estimators_are_found_to_be_biased(check, name):
+    for seed in range(5):
+        assert not findings(check, BIASED_ESTIMATORS[name], seed)["encoder"].passed, seed
+
+
+@pytest.mark.parametrize("check", ["discrete.score", "discrete.rloo"])
+@pytest.mark.parametrize("name", UNBIASED_ESTIMATORS)
+def test_other_unbiased_estimators_are_unbiased_and_of_another_spread(check, name):
+    found = findings(check, UNBIASED_ESTIMATORS[name])
+    assert found["encoder"].passed and found["value"].passed and found["decoder"].passed and not found["estimator"].passed
+
+
+def test_the_librarys_own_estimators_get_every_point():
+    assert evaluate(find_check("discrete.score"), gradients.score_function, seed=5).passed
+    assert evaluate(find_check("discrete.rloo"), gradients.rloo, seed=5).passed
+    assert evaluate(find_check("discrete.vimco"), gradients.vimco, seed=5).passed
+    assert evaluate(find_check("discrete.kl"), gradients.kl_to_uniform, seed=5).passed
+    assert evaluate(find_check("discrete.enumeration"), gradients.enumeration, seed=5).passed
+    assert evaluate(find_check("discrete.relaxed"), gradients.relaxed_one_hot, seed=5).passed
+    assert evaluate(find_check("discrete.straight_through"), gradients.straight_through, seed=5).passed
+
+
+def test_kolmogorovs_test_has_the_size_it_states():
+    """At a false alarm of 1e-8 none of 2,000 uniform samples is refused; one whose values are shifted by 0.06 always is."""
+    samples = torch.rand(2000, 5000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert all(looks_like(row, lambda v: v) for row in samples)
+    assert not any(looks_like(row + 0.06, lambda v: v.clamp(0, 1)) for row in samples[:200])
+
+
+def test_a_slow_solution_is_judged_from_fewer_calls(monkeypatch):
+    from autograder.probes import discrete
+
+    monkeypatch.setattr(discrete, "SECONDS", 0.2)
+
+    def slow(f, logits, num_samples):
+        import time
+
+        time.sleep(0.05)
+        return gradients.score_function(f, logits, num_samples)
+
+    assert evaluate(find_check("discrete.score"), slow, seed=3).passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", SAMPLED)
+def test_no_false_alarm(target):
+    for seed in range(1000, 1150):
+        for verdict in verdicts(SOLUTIONS[target], target, seed).values():
+            assert verdict.passed, (seed, verdict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", SAMPLED)
+def test_no_false_alarm_for_unusual_solutions(target):
+    for name, source in VARIANTS[target].items():
+        for seed in range(2000, 2020):
+            for verdict in verdicts(source, target, seed).values():
+                assert verdict.passed, (name, seed, verdict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", [m for m in MISTAKES if UNIT_OF[m.target] == "discrete" and m.target in SAMPLED and m.name in BIASED],
+                         ids=lambda m: f"{m.target}-{m.name}")
+def test_mistakes_that_only_chance_could_hide_are_found_every_time(mistake):
+    source = apply(SOLUTIONS[mistake.target], mistake.edits)
+    for seed in range(3000, 3025):
+        for verdict in verdicts(source, mistake.target, seed).values():
+            assert verdict.misconception and verdict.misconception.name == mistake.name, (seed, verdict)
