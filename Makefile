@@ -31,7 +31,7 @@ book: $(READY)
 	@$(BIN)/jupyter nbconvert --to html --execute --output-dir book course/*/lecture.ipynb
 
 bench: $(READY)
-	@for b in training explorers grading unit01; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in training explorers grading unit01 gradients; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 # A Python from 3.10 to 3.13: the one in PYTHON if given, else the first that fits.
 $(READY): requirements.lock pyproject.toml

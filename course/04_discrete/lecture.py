@@ -435,7 +435,7 @@ print(f"ELBO {elbo:.2f}; " + ", ".join(f"L_{s} {b:.2f}" for s, b in bounds.items
 # %% [markdown]
 # ## 10 · The race
 #
-# The same model, the full MNIST, 5 epochs, batch 64, Adam 1e-3, five seeds; only the estimator differs (and, where the legend says so, the initial weights). Every 300 steps the run records the exact bound on held-out images, the information that the code
+# The same model, the full MNIST, 5 epochs, batch 64, Adam 1e-3, several seeds (the table says how many); only the estimator differs (and, where the legend says so, the initial weights). Every 300 steps the run records the exact bound on held-out images, the information that the code
 # carries about the image, and bias and variance of the gradient; the table has the exact bound on the whole test set, mean and spread over the seeds.
 # (`python benchmarks/race.py` ran it and stored what it measured; nothing is trained here.)
 
@@ -515,7 +515,7 @@ pd.DataFrame([attempt(**change) for change in changes.values()], index=list(chan
 # **What cures it** is to take the prize away: start the decoder's output bias at the logits of the pixel means. Then all codes know at step 0 that most pixels are dark, and what is left to learn is where they differ. Of four seeds that we tried on the embedded images, this raised the information in all, to about 3.1 nats;
 # warm-up, a lower temperature and straight-through raised it in some and lowered it in others. Warm-up belongs to the first face, where the prior wins because a code costs before it pays.
 #
-# (A table of one unlucky seed and 300 steps is a demonstration, and with the full MNIST another seed may be the unlucky one. The race has five seeds, with and without the bias.)
+# (A table of one unlucky seed and 300 steps is a demonstration, and with the full MNIST another seed may be the unlucky one. `python benchmarks/race.py` trains the same on all of MNIST, with and without the bias.)
 #
 # <details><summary><b>Check yourself</b>: during training with Gumbel-softmax the loss reads 140. May you report an ELBO of −140?</summary>
 #
