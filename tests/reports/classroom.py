@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 UNIT, NAME = "01_vae", "exercises"
 SEED = 918273645546372819  # stands in every notebook's metadata, and must stand in no student's page
 SECRET = "The test `check_elbo` was edited; the instructor's text was run."
-CHECKS = {f"check_{name.split('.')[1]}": check for name, check in all_checks().items()}
+CHECKS = {f"check_{name.split('.')[1]}": check for name, check in all_checks().items() if name.startswith("vae.")}
 # A picture of one pixel.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgKNoEAAGaASV50pT6AAAAAElFTkSuQmCC"
 
