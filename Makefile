@@ -5,6 +5,7 @@
 #   make notebooks  write lecture, solved and student notebooks from the masters in course/
 #   make book       the lectures, run and rendered to HTML in book/
 #   make bench      the measurements in benchmarks/
+#   make ledger     reported numbers beside ours, looked at again (FULL=1: with all samples on all test images)
 #   make lock       write requirements.lock anew (needs uv)
 
 SHELL := /bin/sh
@@ -12,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST ?= tests
 
-.PHONY: run test lab notebooks book bench lock clean
+.PHONY: run test lab notebooks book bench ledger lock clean
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -31,7 +32,10 @@ book: $(READY)
 	@$(BIN)/jupyter nbconvert --to html --execute --output-dir book course/*/lecture.ipynb
 
 bench: $(READY)
-	@for b in training explorers grading unit01; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in training explorers grading unit01 iwae; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+
+ledger: $(READY)
+	@FULL=$(FULL) $(BIN)/python benchmarks/ledger.py
 
 # A Python from 3.10 to 3.13: the one in PYTHON if given, else the first that fits.
 $(READY): requirements.lock pyproject.toml
