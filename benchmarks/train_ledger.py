@@ -106,7 +106,8 @@ def main() -> None:
         "seed": options.seed,
         "data": f"{data.source.split(' in ')[0]}, {len(data.train):,} images to train on, binarization {row.binarize}; "
         f"{len(data.test):,} test images binarized once, seed 0",
-        "hardware": f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, torch {machine['torch']}",
+        "hardware": f"{machine['processor']}, {machine['threads']} of {machine['cores']} cores, torch {machine['torch']}, "
+        f"load {machine['load at the end']} at the end",
         "date": datetime.date.today().isoformat(),
         "training": row.words(epochs),
         "training seconds": round(trained_in),

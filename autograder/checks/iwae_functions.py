@@ -210,6 +210,6 @@ CHECKS = (
              probe_normalized_weights, judge_on_log_weights(lambda t: torch.softmax(t, 0), wrong_normalized, "The normalized weights are"),
              "how many samples are left"),
     function("effective_sample_size", "How many samples the weights leave", {"value": 1, "far": 1}, draw_log_weights,
-             probe_effective_sample_size, judge_on_log_weights(ess, wrong_ess,
-                                                               "The effective sample size is"), "how many samples are left"),
+             probe_effective_sample_size, judge_on_log_weights(ess, wrong_ess, "The effective sample size is"),
+             "how many samples are left"),
 )

@@ -62,8 +62,8 @@ average, draw = made("importance_estimate", "return (w * f(z)).mean()"), made("i
 ratio = made("importance_estimate", RATIO)
 normalized = made("normalized_weights", "return torch.softmax(log_w, dim=0)")
 ess = made("effective_sample_size", "return 1 / normalized_weights(log_w).square().sum(dim=0)")
-merge, unmerge = made("over_samples", "return x.flatten(0, 1)"), made("over_samples",
-                                                                      "return x.unflatten(0, (num_samples, x.shape[0] // num_samples))")
+merge = made("over_samples", "return x.flatten(0, 1)")
+unmerge = made("over_samples", "return x.unflatten(0, (num_samples, x.shape[0] // num_samples))")
 folded = made("over_samples", "return unmerge(f(merge(z)), z.shape[0])")
 pick = made("resample", "index = Categorical(logits=log_w.T).sample((num_draws,))  # (num_draws, batch)")
 take = made("resample", "return z[index, torch.arange(z.shape[1])]")

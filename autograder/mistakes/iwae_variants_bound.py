@@ -154,21 +154,19 @@ REDUCED = {
 }
 CALL = "log_w = log_weights(model, x, num_samples)"
 
-BOUNDS = {f"{name} (log-weights)": bound(*lines, "return torch.logsumexp(log_w, dim=0) - math.log(num_samples)") for name, lines
-          in LOG_W.items()}
+RETURN = "return torch.logsumexp(log_w, dim=0) - math.log(num_samples)"
+
+BOUNDS = {f"{name} (log-weights)": bound(*lines, RETURN) for name, lines in LOG_W.items()}
 BOUNDS |= {f"{name} (reduction)": bound(CALL, *lines) for name, lines in REDUCED.items()}
 BOUNDS |= {
-    "more arguments": function(
-        "importance_weighted_bound(model, x, num_samples=5, beta=1.0, **options)", CALL, "return torch.logsumexp(log_w, dim=0) - "
-                                                                                         "math.log(num_samples)"
-    ),
+    "more arguments": function("importance_weighted_bound(model, x, num_samples=5, beta=1.0, **options)", CALL, RETURN),
     "a running sum over chunks": bound(
         "qz, total, done = model.posterior(x), None, 0",
         "while done < num_samples:",
         "    z = qz.rsample((min(2, num_samples - done),))",
         "    done += len(z)",
-        "    log_w = model.observation_model(z).log_prob(x).flatten(2).sum(-1) + (model.prior(len(x)).log_prob(z) - "
-        "qz.log_prob(z)).sum(-1)",
+        "    log_px = model.observation_model(z).log_prob(x).flatten(2).sum(-1)",
+        "    log_w = log_px + (model.prior(len(x)).log_prob(z) - qz.log_prob(z)).sum(-1)",
         "    part = torch.logsumexp(log_w, dim=0)",
         "    total = part if total is None else torch.logaddexp(total, part)",
         "return total - math.log(num_samples)",
@@ -177,8 +175,8 @@ BOUNDS |= {
         "qz = model.posterior(x)",
         "z = qz.rsample((num_samples,))",
         "stopped = Normal(qz.mu.detach(), qz.sigma.detach())",
-        "log_w = model.observation_model(z).log_prob(x).flatten(2).sum(-1) + (model.prior(len(x)).log_prob(z) - "
-        "stopped.log_prob(z)).sum(-1)",
+        "log_px = model.observation_model(z).log_prob(x).flatten(2).sum(-1)",
+        "log_w = log_px + (model.prior(len(x)).log_prob(z) - stopped.log_prob(z)).sum(-1)",
         "weights = torch.softmax(log_w, dim=0).detach()",
         "if z.requires_grad:",
         "    z.register_hook(lambda grad: weights.unsqueeze(-1) * grad)",
@@ -187,8 +185,8 @@ BOUNDS |= {
         "return value.detach() + weighted - weighted.detach()",
     ),
     "the library's objective, one example at a time": bound(
-        "vi = elbolab.inference.VariationalInference(num_samples=num_samples)", "return torch.stack([-vi(model, one.unsqueeze(0))[0] for "
-                                                                                "one in x])"
+        "vi = elbolab.inference.VariationalInference(num_samples=num_samples)",
+        "return torch.stack([-vi(model, one.unsqueeze(0))[0] for one in x])",
     ),
 }
 

@@ -361,11 +361,11 @@ print(f"L_5 on the validation images: {-before:.1f} nats before training, {-afte
 # so whatever became of 2c you can do the rest. This takes most of a minute.
 
 # %%
-def train(num_samples: int, latents: int = 40, max_steps: int = 1000) -> VariationalAutoencoder:
+def train(num_samples: int, latents: int = 40, max_steps: int = 2000) -> VariationalAutoencoder:
     """A VAE (num_samples = 1) or an IWAE, trained on all ten digits."""
     torch.manual_seed(22)
     model = VariationalAutoencoder(IMAGE, latent_features=latents)
-    fit(model, elbolab.inference.VariationalInference(num_samples=num_samples), digits, epochs=100, max_steps=max_steps, evaluate_every=100)
+    fit(model, elbolab.inference.VariationalInference(num_samples=num_samples), digits, epochs=100, max_steps=max_steps, lr=2e-3, evaluate_every=100)
     return model.eval()
 
 
