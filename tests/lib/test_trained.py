@@ -96,7 +96,7 @@ def test_what_ships_is_small_and_every_weight_has_a_card():
     files = list(trained.FOLDER.iterdir())
     assert sum(file.stat().st_size for file in files) < 9e6
     assert {f.stem for f in files if f.suffix == ".safetensors"} == {f.stem for f in files if f.suffix == ".json"}
-    assert {"unit01", "model01"} <= set(trained.available())
+    assert "unit01" in trained.available()
 
 
 def test_a_model_loads_in_a_moment_and_needs_only_torch_and_safetensors():
