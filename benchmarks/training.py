@@ -20,14 +20,12 @@ Writes benchmarks/results/training.json.
 """
 
 import argparse
-import itertools
 import os
 import statistics
-import time
 from pathlib import Path
 
 import torch
-from common import describe_machine, write_result
+from common import describe_machine, milliseconds, write_result
 from torch import nn
 from torch.distributions import Bernoulli, Normal
 from torch.utils.data import DataLoader
@@ -117,14 +115,6 @@ def classic_dataset(data, how):
     subset.data, subset.targets = (data.train.images[:, 0] * 255).round().to(torch.uint8), data.train.labels
     subset.transform, subset.target_transform = transform, None
     return subset
-
-
-def milliseconds(steps, count: int) -> float:
-    """Milliseconds a step, over `count` steps of a generator."""
-    start = time.perf_counter()
-    for _ in itertools.islice(steps, count):
-        pass
-    return 1e3 * (time.perf_counter() - start) / count
 
 
 def measure(how: str, options) -> dict:

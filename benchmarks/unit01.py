@@ -10,10 +10,10 @@ import argparse
 import time
 
 import torch
-from common import describe_machine, write_result
+from common import describe_machine, measure_log_likelihood, write_result
 
 from elbolab.data import Split, load_mnist
-from elbolab.inference import VariationalInference, active_units, log_likelihood
+from elbolab.inference import VariationalInference, active_units
 from elbolab.models import VariationalAutoencoder
 from elbolab.training import evaluate, fit
 
@@ -27,17 +27,6 @@ def no_latent_baseline(train: Split, test: Split) -> float:
     probability = ones / (len(train) + 1)
     x = test.images.double()
     return float((x * probability.log() + (1 - x) * torch.log1p(-probability)).flatten(1).sum(1).mean())
-
-
-def measure_log_likelihood(model, test: Split, samples: int) -> torch.Tensor:
-    """log p(x) of each test image, `(N,)`, with a line of progress now and then."""
-    parts, start = [], time.perf_counter()
-    for number, x in enumerate(test.images.split(500), 1):
-        parts.append(log_likelihood(model, x, num_samples=samples))
-        seconds = time.perf_counter() - start
-        if number % 4 == 0 or 500 * number >= len(test):
-            print(f"log-likelihood: {min(500 * number, len(test)):,} of {len(test):,} images, {seconds:.0f} s", flush=True)
-    return torch.cat(parts)
 
 
 def main() -> None:
@@ -63,7 +52,7 @@ def main() -> None:
     test = evaluate(model, vi, data.test, seed=options.seed)
     units, variances = active_units(model, data.test.images)
     torch.manual_seed(options.seed)
-    log_px = measure_log_likelihood(model, data.test, options.samples).double()
+    log_px = measure_log_likelihood(model, data.test.images, options.samples).double()
     result = {
         "test elbo": test["elbo"],
         f"test log p(x), {options.samples} samples": float(log_px.mean()),

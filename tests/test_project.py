@@ -67,6 +67,12 @@ def test_wheel_misses_no_module(wheel):
     assert not [name for name in inside if name.startswith(("tests", "course", "benchmarks"))]
 
 
+def test_wheel_brings_the_trained_models_and_their_cards(wheel):
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    here = {p.relative_to(ROOT / "lib").as_posix() for p in (ROOT / "lib" / "elbolab" / "checkpoints").iterdir()}
+    assert here and here <= inside
+
+
 def test_wheel_works_elsewhere(wheel, tmp_path):
     """Library, check and command out of the wheel alone, in a folder that knows nothing of the checkout."""
     site, away = tmp_path / "site", tmp_path / "away"

@@ -21,6 +21,7 @@ __all__ = [
     "log_likelihood",
     "log_weights",
     "merge",
+    "normalized_weights",
     "reduce",
     "unmerge",
 ]
@@ -35,19 +36,24 @@ def reduce(x: Tensor, keep: int = 1) -> Tensor:
     return x.flatten(keep).sum(-1) if x.dim() > keep else x
 
 
-def merge(x: Tensor) -> Tensor:
-    """Fold the samples into the batch: `(K, batch, *event)` -> `(K * batch, *event)`."""
-    return x.flatten(0, 1)
+def merge(x: Tensor, leading: int = 1) -> Tensor:
+    """Fold leading sample dimensions into the batch: `(K, batch, *event)` -> `(K * batch, *event)`.
+
+    A network sees one long batch then, whatever the number of samples. `leading` is the number of
+    sample dimensions before the batch: with 0 nothing happens, with 2 `(S, K, batch, *event)`
+    becomes `(S * K * batch, *event)`.
+    """
+    return x.flatten(0, leading)
 
 
-def unmerge(x: Tensor, num_samples: int) -> Tensor:
-    """Undo `merge`: `(K * batch, *event)` -> `(K, batch, *event)`.
+def unmerge(x: Tensor, *samples: int) -> Tensor:
+    """Undo `merge`: `(K * batch, *event)` -> `(K, batch, *event)` with `samples` = K; several: S, K, ...
 
     >>> z = torch.arange(12.0).view(3, 2, 2)
     >>> bool((unmerge(merge(z), 3) == z).all())
     True
     """
-    return x.unflatten(0, (num_samples, x.shape[0] // max(num_samples, 1)))
+    return x.unflatten(0, (*samples, x.shape[0] // max(math.prod(samples), 1)))
 
 
 def log_px_and_kl(outputs: dict, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,21 +89,30 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
     return torch.logsumexp(log_w, dim=0) - math.log(log_w.shape[0])
 
 
+def normalized_weights(log_w: Tensor) -> Tensor:
+    """w_k / sum of w over the samples, without gradient: `(K, batch)` -> `(K, batch)`; each column sums to 1.
+
+    They weigh the samples in the gradient of L_K (Burda et al., 2016, equation 14).
+    """
+    return torch.softmax(log_w.detach(), dim=0)
+
+
 def effective_sample_size(log_w: Tensor) -> Tensor:
     """1 / sum of the squared normalized weights: `(K, batch)` -> `(batch,)`, between 1 and K.
 
     >>> effective_sample_size(torch.zeros(4, 1))
     tensor([4.])
     """
-    return torch.softmax(log_w, dim=0).square().sum(0).reciprocal()
+    return normalized_weights(log_w).square().sum(0).reciprocal()
 
 
 class VariationalInference(nn.Module):
     r"""The objective: minus a lower bound of log p(x), averaged over the batch.
 
     With one sample the bound is the beta-ELBO, log p(x|z) - beta (log q(z|x) - log p(z)); at
-    beta = 1 it is the ELBO. With K > 1 samples it is the importance-weighted bound L_K. A beta
-    weighs the KL, and L_K has no KL of its own to weigh, so the two together are refused.
+    beta = 1 it is the ELBO. With K > 1 samples it is the importance-weighted bound L_K, or, with
+    `importance_weighted=False`, the beta-ELBO again, averaged over K samples. A beta weighs the KL,
+    and L_K has no KL of its own to weigh, so these two together are refused.
 
     References:
         Auto-Encoding Variational Bayes (Kingma and Welling, 2014) https://arxiv.org/abs/1312.6114
@@ -105,14 +120,15 @@ class VariationalInference(nn.Module):
         Importance Weighted Autoencoders (Burda et al., 2016) https://arxiv.org/abs/1509.00519
     """
 
-    def __init__(self, beta: float = 1.0, num_samples: int = 1):
+    def __init__(self, beta: float = 1.0, num_samples: int = 1, importance_weighted: bool = True):
         super().__init__()
         if num_samples < 1:
             raise ValueError(f"VariationalInference: num_samples is {num_samples}; it must be 1 or more.")
-        if num_samples > 1 and beta != 1:
+        self.importance_weighted = importance_weighted and num_samples > 1
+        if self.importance_weighted and beta != 1:
             raise ValueError(
                 f"VariationalInference: beta = {beta} with num_samples = {num_samples}. The importance-weighted "
-                f"bound has no KL term that beta could weigh; use beta = 1, or one sample."
+                f"bound has no KL term that beta could weigh; use beta = 1, one sample, or importance_weighted=False."
             )
         self.beta, self.num_samples = beta, num_samples
 
@@ -130,10 +146,10 @@ class VariationalInference(nn.Module):
         outputs = model(x, num_samples=self.num_samples)
         log_px, kl = log_px_and_kl(outputs, x)
         log_w = log_px - kl
-        if self.num_samples == 1:
-            bound = (log_w if self.beta == 1 else log_px - self.beta * kl)[0]
-        else:
+        if self.importance_weighted:
             bound = importance_weighted_bound(log_w)
+        else:
+            bound = _over_samples(log_w if self.beta == 1 else log_px - self.beta * kl)
         diagnostics = {"elbo": log_w, "log_px": log_px, "kl": kl}
         diagnostics = {name: _over_samples(value.detach()) for name, value in diagnostics.items()}
         return -bound.mean(), diagnostics, {**outputs, "log_w": log_w}

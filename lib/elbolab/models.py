@@ -67,6 +67,16 @@ class VariationalAutoencoder(nn.Module):
         # A buffer moves with the model to another device or dtype; nothing is learned here.
         self.register_buffer("prior_parameters", torch.zeros(2, latent_features))
 
+    @torch.no_grad()
+    def start_at_pixel_means(self, images: Tensor) -> None:
+        """Set the decoder's last bias to the logits of the images' means, `(N, *input_shape)` -> nothing.
+
+        Training then starts from the best independent pixels instead of having to find them first.
+        """
+        # Half a count for either outcome: a pixel that is never 1 would ask for a bias of minus infinity.
+        mean = (images.double().sum(0) + 0.5) / (len(images) + 1)
+        self.decoder[-1].bias.copy_(mean.logit().flatten())
+
     def posterior(self, x: Tensor) -> ReparameterizedDiagonalGaussian:
         """q(z|x) for x of shape `(batch, *input_shape)`; batch shape `(batch, M)`."""
         _check_input(x, self.input_shape)
@@ -80,7 +90,8 @@ class VariationalAutoencoder(nn.Module):
 
     def observation_model(self, z: Tensor) -> Bernoulli:
         """p(x|z) for z of shape `(batch, M)` or `(K, batch, M)`; batch shape `(..., *input_shape)`."""
-        logits = unmerge(self.decoder(merge(z)), z.shape[0]) if z.dim() == 3 else self.decoder(z)
+        samples = z.shape[:-2]
+        logits = unmerge(self.decoder(merge(z, len(samples))), *samples)
         return Bernoulli(logits=logits.unflatten(-1, self.input_shape), validate_args=False)
 
     def forward(self, x: Tensor, num_samples: int = 1) -> dict:

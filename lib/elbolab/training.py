@@ -7,6 +7,7 @@ FAST_EPOCHS epochs or FAST_STEPS steps, whichever comes first. Grading and tests
 import contextlib
 import math
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -56,12 +57,12 @@ def evaluate(model, vi, split: Split | Tensor, batch_size: int = 1000, seed: int
     The noise is seeded, so that two epochs or two models differ by what they learned and not by
     luck; torch's own generator is as it was afterwards.
     """
-    log = []
+    means = _Means()
     with _seeded(seed, model), _evaluating(model):
         for x in batches(split, batch_size, shuffle=False):
             loss, diagnostics, _ = vi(model, x)
-            log.append((loss, diagnostics, len(x)))
-    return _means(log)
+            means.add(loss, diagnostics, len(x))
+    return means.numbers()
 
 
 def fit(
@@ -70,7 +71,7 @@ def fit(
     data: Dataset | Split | Tensor,
     epochs: int = 10,
     batch_size: int = 64,
-    lr: float = 1e-3,
+    lr: float | Callable[[int], float] = 1e-3,
     seed: int | None = 0,
     live=None,
     evaluate_every: int = 1,
@@ -84,6 +85,7 @@ def fit(
         vi: an objective, `vi(model, x) -> loss, diagnostics, outputs` like `VariationalInference`.
         data: a Dataset (trained on .train, watched on .validation), or a Split or Tensor alone.
         epochs: passes over the training images; `budget` may shorten them.
+        lr: the learning rate, or a schedule: a function of the step, which counts from 0.
         seed: of order, pixels and noise. The same seed and the same initial weights give the same
             result, and torch's own generator is as it was afterwards. None: use torch's own.
         live: a figure that is redrawn in place in a notebook: True for the nine panels, or a
@@ -105,7 +107,8 @@ def fit(
     epochs = budget(epochs)
     steps = [epochs * math.ceil(len(train) / batch_size), max_steps, FAST_STEPS if fast() else None]
     run = _Run(model, vi, train, validation, batch_size, last_step=min(s for s in steps if s is not None))
-    run.optimizer, run.bar = make_optimizer(model, lr), ProgressBar(run.last_step, batch_size, progress)
+    run.lr = lr if callable(lr) else lambda step: lr
+    run.optimizer, run.bar = make_optimizer(model, run.lr(0)), ProgressBar(run.last_step, batch_size, progress)
     figure = LiveFigure(live)
     with _seeded(seed, model):
         try:
@@ -136,34 +139,36 @@ class _Run:
         self.batch_size, self.last_step = batch_size, last_step
         self.epoch = self.step = 0
         self.stopped = None
-        self.log, self.rows = [], []  # batches since the last row; rows of the history
+        self.since, self.rows = _Means(), []  # what was trained since the last row; rows of the history
         self.weights = self._copy_weights()
 
     def train_epoch(self):
         self.epoch += 1
         self.model.train()
         for x in batches(self.train, self.batch_size):
-            self.log.append((*train_step(self.model, self.vi, self.optimizer, x), len(x)))
+            self.optimizer.param_groups[0]["lr"] = self.lr(self.step)
+            loss, diagnostics = train_step(self.model, self.vi, self.optimizer, x)
+            self.since.add(loss, diagnostics, len(x))
             self.step += 1
             if self.bar.due():
                 # The only place within an epoch where a loss becomes a number.
-                self.bar.show(self.epoch, self.step, _finite(self.log[-1][0]))
+                self.bar.show(self.epoch, self.step, _finite(loss))
             if self.step >= self.last_step:
                 break
 
     def record(self):
         """A row for what was trained since the last one, a row for the whole validation split."""
-        means = {"train": _means(self.log)}
+        means = {"train": self.since.numbers()}
         if self.validation is not None and len(self.validation):
             means["validation"] = evaluate(self.model, self.vi, self.validation)
         for split in means:
             self._add_row(split, means[split])
-        self.log, self.weights = [], self._copy_weights()
+        self.since, self.weights = _Means(), self._copy_weights()
 
     def interrupt(self):
         self.stopped = "interrupted"
-        if self.log:
-            self._add_row("train", _means(self.log))
+        if self.since.examples:
+            self._add_row("train", self.since.numbers())
         self.bar.say(f"Stopped by you in epoch {self.epoch}, step {self.step}; what was learned is kept.")
 
     def put_back(self, error):
@@ -190,19 +195,36 @@ class _Run:
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
 
-def _means(log: list) -> dict:
-    """Means over the examples of the logged batches: loss (which must be finite), elbo, log_px, kl."""
-    losses, diagnostics, sizes = zip(*log, strict=True)
-    sizes = torch.tensor(sizes, dtype=torch.float64)
-    loss = (torch.stack(losses).double().cpu() * sizes).sum() / sizes.sum()
-    means = {"loss": _finite(loss)}
-    for name in QUANTITIES[1:]:
-        parts = [d[name].reshape(-1) for d in diagnostics if name in d]
-        means[name] = torch.cat(parts).double().mean().item() if parts else math.nan
-    return means
+class _Means:
+    """Running means of loss, elbo, log_px and kl over examples.
+
+    Sums only, and no list of what each step returned: many small tensors that stay, between large ones that
+    go, cut the memory into pieces that no later step can use, and the process grows with each step.
+    """
+
+    def __init__(self):
+        self.examples, self.sums, self.counts = 0, {}, {}
+
+    def add(self, loss: Tensor, diagnostics: dict, examples: int) -> None:
+        self.examples += examples
+        self._add("loss", loss.detach() * examples, examples)
+        for name in QUANTITIES[1:]:
+            if name in diagnostics:
+                self._add(name, diagnostics[name], diagnostics[name].numel())
+
+    def _add(self, name: str, value: Tensor, count: int) -> None:
+        total = value.detach().sum(dtype=torch.float64)
+        self.sums[name] = self.sums[name].add_(total) if name in self.sums else total
+        self.counts[name] = self.counts.get(name, 0) + count
+
+    def numbers(self) -> dict:
+        """The means as floats; a loss must be finite, a quantity that was not given is NaN."""
+        means = {name: self.sums[name].item() / self.counts[name] if self.counts.get(name) else math.nan for name in QUANTITIES}
+        _finite(means["loss"])
+        return means
 
 
-def _finite(loss: Tensor) -> float:
+def _finite(loss: Tensor | float) -> float:
     number = float(loss)
     if not math.isfinite(number):
         raise FloatingPointError(f"the loss is {number}")

@@ -54,6 +54,12 @@ def test_points():
         "vae.gaussian_kl": 3, "vae.pathwise_gradient": 2, "vae.score_gradient": 2,
     }
     assert sum(c.max_points for c in CHECKS if c.name.startswith("vae.")) == 41
+    points = {c.name: c.max_points for c in CHECKS if c.name.startswith("iwae.")}
+    assert points == {
+        "iwae.importance_estimate": 3, "iwae.normalized_weights": 2, "iwae.effective_sample_size": 2, "iwae.over_samples": 3,
+        "iwae.log_weights": 4, "iwae.bound": 7, "iwae.bounds_table": 4, "iwae.log_likelihood": 5, "iwae.active_units": 3,
+        "iwae.resample": 4, "iwae.dreg": 2,
+    }
 
 
 NEAR = [("vae.elb", "vae.elbo"), ("gaussian_kl", "vae.gaussian_kl"), ("vae.BERNOULLI", "vae."), ("?", "vae.elbo")]

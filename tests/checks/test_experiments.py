@@ -60,6 +60,34 @@ RIGHT["discrete.race"] = {"another_order": "t = t[::-1].reset_index(drop=True)",
 RIGHT["vae.beta_sweep"]["setting_as_index"] = "t = t.set_index('beta')"
 RIGHT["vae.depth"]["tuples_and_classes"] = "from torch import nn; t['hidden'] = [(128,), (256, 128), (256, 128)]; t['activation'] = [nn.ReLU, nn.ReLU, nn.Tanh]"
 
+BOUNDS = "iwae.bounds_table"
+SOLUTION[BOUNDS] = HEAD + (
+    "t = pd.DataFrame({'num_samples': [1, 5, 50, 500], 'bound': [-112.1, -109.4, -107.9, -107.2], 'ess': [1.0, 2.4, 9.3, 31.8]})\n"
+)
+MISTAKES[BOUNDS] = {
+    "diverged": "t.loc[1, 'bound'] = float('nan')",
+    "same_evaluation_twice": "t['bound'] = -112.1",
+    "loss_recorded": "t['bound'] = -t.bound",
+    "mean_over_pixels": "t['bound'] /= 784",
+    "sum_over_batch": "t['bound'] *= 100",
+    "untrained": "t['bound'] -= 430",
+    "ess_is_a_fraction": "t['ess'] = 1 / t.ess",
+    "ess_out_of_range": "t['ess'] *= 100",
+    "mean_of_logs": "t['bound'] = [-112.1, -112.2, -112.0, -112.1001]",
+    "log_k_missing": "import numpy; t['bound'] += numpy.log(t.num_samples)",
+    "log_k_counted_twice": "import numpy; t['bound'] -= numpy.log(t.num_samples)",
+    "bound_falls": "t['bound'] = t.bound.to_numpy()[::-1]",
+}
+RIGHT[BOUNDS] = {
+    "rounded": "t = t.round(0)",
+    "tensors": "import torch; t['ess'] = [torch.tensor(v) for v in t.ess]",
+    "extra_columns": "t['seconds'] = 3.2",
+    "another_order": "t = t[::-1].reset_index(drop=True)",
+    "setting_as_index": "t = t.set_index('num_samples')",
+    "a model after 100 steps": "t['bound'] = [-205.3, -204.6, -204.5, -204.4]",
+    "a noisy step": "t['bound'] = [-112.1, -109.4, -107.2, -107.4]",
+}
+
 
 def table(check, line=""):
     scope = {}

@@ -72,3 +72,14 @@ def test_an_input_of_the_wrong_shape_is_refused_with_a_sentence(shape):
 def test_encoder_noise_differs_between_calls():
     model, x = MODELS[0](), torch.ones(4, 1, 4, 5)
     assert not torch.equal(model(x)["z"], model(x)["z"])
+
+
+def test_output_bias_starts_at_the_logits_of_the_pixel_means():
+    # Without anything from z, the decoder then gives each pixel its mean: the best independent Bernoulli pixels.
+    model, images = VariationalAutoencoder((1, 4, 5), 3, hidden=(7,)), torch.bernoulli(torch.rand(1, 4, 5).expand(500, 1, 4, 5))
+    images[:, 0, 0, 0] = 0  # a pixel that is never 1: a finite bias all the same
+    model.start_at_pixel_means(images)
+    bias = model.decoder[-1].bias.detach().view(1, 4, 5)
+    torch.testing.assert_close(bias.sigmoid(), images.mean(0), rtol=0, atol=0.002)
+    assert bias.isfinite().all() and bias[0, 0, 0] < -6
+    assert model.decoder[-1].bias.requires_grad

@@ -1,5 +1,6 @@
 """fit and evaluate: learning, repeatable, interruptible, quiet."""
 
+import gc
 import math
 
 import pytest
@@ -215,3 +216,48 @@ def test_progress_writes_to_stdout_only(capsys):
     assert err == "" and out.count("\n") == 1 and "nats" in out and "images/s" in out
     fit(make_model(), VariationalInference(), make_data(), epochs=2, progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_learning_rate_may_be_a_function_of_the_step():
+    # A rate that falls to 0 after three steps trains exactly as three steps do.
+    steps = []
+
+    def rate(step):
+        steps.append(step)
+        return 1e-2 if step < 3 else 0.0
+
+    scheduled, short = make_model(), make_model()
+    fit(scheduled, VariationalInference(), make_data(), epochs=2, lr=rate, progress=False)
+    fit(short, VariationalInference(), make_data(), lr=1e-2, max_steps=3, progress=False)
+    assert sorted(set(steps)) == list(range(8))
+    for one, other in zip(scheduled.parameters(), short.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(one, list(make_model().parameters())[-1])
+
+
+def test_a_long_training_holds_no_more_tensors_than_a_short_one():
+    alive, vi = [], VariationalInference(num_samples=3)
+
+    def counting(model, x):
+        alive.append(sum(type(thing) is torch.Tensor for thing in gc.get_objects()))
+        return vi(model, x)
+
+    fit(make_model(), counting, make_data(), epochs=60, evaluate_every=100, progress=False)
+    # A step's own tensors come and go; 200 steps that each left one behind would show.
+    assert max(alive[150:]) < max(alive[5:50]) + 20
+
+
+def test_means_weigh_examples_and_not_batches():
+    # 200 images in batches of 64: the last batch has 8 of them and must not count as much as the others.
+    sizes = []
+
+    def numbered(model, x):
+        loss, _, outputs = VariationalInference()(model, x)
+        sizes.append(len(x))
+        number = torch.full((len(x),), float(len(sizes)))
+        return loss, {"elbo": number, "log_px": number.mean(), "kl": number}, outputs
+
+    history = fit(make_model(), numbered, make_data().train, epochs=1, progress=False)
+    assert sizes == [64, 64, 64, 8]
+    assert history["elbo"].item() == pytest.approx((64 * (1 + 2 + 3) + 8 * 4) / 200)
+    assert history["log_px"].item() == pytest.approx(2.5)  # a scalar for each batch is all that was given

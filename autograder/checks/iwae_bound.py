@@ -1,0 +1,136 @@
+"""The checks of the log-weights and of the importance-weighted bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.advice.iwae import HINTS, misconceptions
+from autograder.checks.iwae_average import judge_on_average
+from autograder.checks.iwae_calls import NO_DRAWS_OF_Q, Calls, Sampled, find_samples, samples_fault
+from autograder.checks.iwae_gradients import find_gradient
+from autograder.checks.iwae_naming import name_bound, name_weights
+from autograder.checks.iwae_truth import draw_sampled, log_mean_exp
+from autograder.checks.vae_calls import close, shown
+from autograder.probes.iwae import probe_bound, probe_log_weights
+from autograder.verdict import Check, Finding, failed, passed
+
+__all__ = ["CHECKS"]
+
+BOUND = {"value": 3, "samples": 2, "gradient": 2}
+WEIGHTS = {"value": 3, "samples": 1}
+# What a call shows that the first one does not, and where it was made.
+LATER = (
+    ("one_sample_loses_its_dimension", "with one sample"),
+    ("one_example_loses_its_dimension", "with one example"),
+    ("wrong_with_many_samples", "with many samples"),
+    ("state_drifts", "when it is called again"),
+)
+Right = Callable[[Tensor], Tensor]  # log-weights (K, batch) -> the value that is asked for
+
+
+def judge_either(judge: Callable[[Calls], list[Finding]], behaviors: dict[str, int]):
+    """Judge images; where they fail, accept code that is right on flat pixels, with a remark."""
+
+    def judged(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
+        said = []
+        for kind in ("images", "flat"):
+            part = outputs[kind]
+            findings = [failed(next(iter(behaviors)), str(part["trouble"]))] if "trouble" in part else judge(Calls(inputs, part))
+            if len(findings) == len(behaviors) and all(f.passed for f in findings):
+                if kind == "flat":
+                    remark = "Right on flat pixels. Images of shape (batch, 1, 28, 28) need a sum over all the pixels' dimensions."
+                    findings[0] = passed(findings[0].behavior, remark, "flat_pixels_only")
+                return findings
+            said.append(findings)
+        # An exception on images tells less than values on flat pixels do.
+        return said[1] if "trouble" in outputs["images"] and "trouble" not in outputs["flat"] else said[0]
+
+    return judged
+
+
+def stands_on(call: Sampled, right: Right) -> Tensor | None:
+    """The decoded latents (K, batch, M) at which the value is right, if there are any."""
+    return next((z for z in call.candidates() if close(call.value, right(call.truth.pieces(z).log_w))), None)
+
+
+def find_value(calls: Calls, right: Right, name_wrong: Callable[[Calls, Tensor | None], Finding], what: str) -> Finding:
+    """The value in every call, at the latents of that call; `name_wrong` says which mistake a wrong one looks like."""
+    first = calls.first
+    if first.changed_x():
+        return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
+    if fault := draws_fault(calls):
+        return failed("value", f"{what} does not stand on K draws of q(z|x).", fault, "K independent draws of q(z|x)", "other latents")
+    if stands_on(first, right) is None:
+        return name_wrong(calls, first.candidates()[0] if first.candidates() else first.z)
+    here = f"{what} is right for {first.num_samples} samples of {first.batch} examples"
+    for call, record, (name, where) in zip(calls.calls[1:], calls.records[1:], LATER, strict=True):
+        if call is None:
+            return failed("value", f"{here}, and stops {where}. {record['trouble']}", name)
+        if stands_on(call, right) is None:
+            expected = f"shape {list(right(torch.zeros(call.num_samples, call.batch)).shape)}"
+            return failed("value", f"{here}, and wrong {where}.", name, expected, shown(call.value))
+    if calls.trouble:
+        return failed("value", f"{here}, and stops with a larger batch. {calls.trouble}")
+    if calls.many is not None and stands_on(calls.many, right) is None:
+        return failed("value", f"{here}, and wrong for {calls.many.num_samples} samples of {calls.many.batch} examples.")
+    return passed("value", f"{what} is right at the samples that your code drew, for each example.")
+
+
+def draws_fault(calls: Calls) -> str | None:
+    """The mistake by which the latents are not K draws of q(z|x) at all."""
+    told = (c for c in (calls.many, calls.first) if c is not None and c.z is not None and len(c.z) >= c.num_samples)
+    seen = next(told, None)
+    fault = samples_fault(seen) if seen else None
+    return fault if fault in NO_DRAWS_OF_Q else None
+
+
+def judge_bound(calls: Calls) -> list[Finding]:
+    first = calls.first
+    value = find_value(calls, log_mean_exp, name_bound, "The bound")
+    if not value.passed and (average := judge_on_average(calls, lambda k, batch: (batch,))):
+        return [*average, find_gradient(first, None, average[0], calls.many)]
+    z = stands_on(first, log_mean_exp)
+    if z is None and first.candidates():
+        z = first.candidates()[0]
+    if value.misconception in NO_DRAWS_OF_Q:
+        z = None
+    return [value, find_samples(first, calls.again, calls.many), find_gradient(first, z, value, calls.many)]
+
+
+def judge_log_weights(calls: Calls) -> list[Finding]:
+    value = find_value(calls, lambda log_w: log_w, name_weights, "log w")
+    if not value.passed and (average := judge_on_average(calls, lambda k, batch: (k, batch))):
+        return average
+    return [value, find_samples(calls.first, calls.again, calls.many)]
+
+
+CHECKS = (
+    Check(
+        name="iwae.log_weights",
+        target="log_weights",
+        title="The log-weights of K samples, in one batch",
+        behaviors=WEIGHTS,
+        draw=draw_sampled,
+        probe=probe_log_weights,
+        judge=judge_either(judge_log_weights, WEIGHTS),
+        hints=HINTS["iwae.log_weights"],
+        misconceptions=misconceptions("iwae.log_weights"),
+        read_on="Lecture 02, the log-weights",
+    ),
+    Check(
+        name="iwae.bound",
+        target="importance_weighted_bound",
+        title="The importance-weighted bound",
+        behaviors=BOUND,
+        draw=draw_sampled,
+        probe=probe_bound,
+        judge=judge_either(judge_bound, BOUND),
+        hints=HINTS["iwae.bound"],
+        misconceptions=misconceptions("iwae.bound"),
+        read_on="Lecture 02, a tighter bound",
+    ),
+)
