@@ -23,7 +23,7 @@ CELL_KINDS = {  # (cell type, grade, solution, locked) -> what it is
 
 def lint_exercises(notebook):
     """What an exercise set has besides the frame: sound nbgrader cells, and headings whose sums are right."""
-    return _lint_cells(notebook) + _lint_headings(notebook)
+    return _lint_imports(notebook) + _lint_cells(notebook) + _lint_headings(notebook)
 
 
 def lint_frame(notebook):
@@ -44,6 +44,16 @@ def lint_frame(notebook):
         if cell.cell_type == "code" and re.search(r"^\s*[%!]", cell.source, re.MULTILINE):
             problems.append(f"cell {cell.id} uses a magic or a shell line; a master is plain Python.")
     return problems
+
+
+def _lint_imports(notebook):
+    """What the text tells people to call is there to be called."""
+    code, text = ("\n".join(cell.source for cell in notebook.cells if cell.cell_type == kind) for kind in ("code", "markdown"))
+    known = re.findall(r"^def (\w+)", code, re.MULTILINE)
+    for names in re.findall(r"^from autograder import (.*)", code, re.MULTILINE):
+        known += names.split(", ")
+    called = [name for name in ("check", "hint", "progress") if re.search(rf"\b{name}\(", code + text)]
+    return [f"speaks of {name}(...) and does not import it from autograder." for name in called if name not in known]
 
 
 def _section(text, heading):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autograder.advice.discrete_blocks import ENUMERATION, KL, LOG_LIKELIHOOD
 from autograder.advice.discrete_estimators import RELAXED, RLOO, SCORE, STRAIGHT_THROUGH
 from autograder.advice.discrete_objectives import BIAS_VARIANCE, NEGATIVE_ELBO, VIMCO
+from autograder.advice.discrete_tables import RACE, TABLE_HINTS, TWENTY
 from autograder.verdict import Misconception
 
 __all__ = ["HINTS", "misconceptions"]
@@ -19,10 +20,12 @@ TABLES = {
     "discrete.relaxed": RELAXED,
     "discrete.straight_through": STRAIGHT_THROUGH,
     "discrete.bias_variance": BIAS_VARIANCE,
+    "discrete.race": RACE,
+    "discrete.twenty": TWENTY,
     "discrete.vimco": VIMCO,
 }
 
-HINTS = {
+HINTS = TABLE_HINTS | {
     "discrete.kl": (
         "Write E_q[log q - log p] for one latent as a sum over its classes. What is log p?",
         "For each latent it is log C plus the sum of q log q. `logits.log_softmax(-1)` is log q, its exp is q.",

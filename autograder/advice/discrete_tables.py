@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from autograder.advice.experiments import MISTAKES as SHARED
 from autograder.advice.experiments import TABLE, TOGETHER, VALUES
-from autograder.verdict import Misconception
 
-__all__ = ["HINTS", "misconceptions"]
+__all__ = ["RACE", "TABLE_HINTS", "TWENTY"]
 
 # The mistakes of any table of trained models, in the words of unit 01.
 TRAINED = (
@@ -52,7 +51,7 @@ RACE = {
     ),
 }
 
-TWENTY = {
+TWENTY = {name: (*SHARED[name][:2], tuple(KINDS[k] for k in SHARED[name][3] if k != TOGETHER)) for name in TRAINED} | {
     "kl_above_its_largest_value": (
         "The KL is above 20 log 10 = 46.05 nats, and it cannot be.",
         "No q is further from the uniform prior than one that is certain of all latents: L log C. Use the closed form of 1a.",
@@ -60,30 +59,20 @@ TWENTY = {
     ),
 }
 
-HINTS = {
+TABLE_HINTS = {
     "discrete.race": (
         "Every row of the table is one estimator of the same gradient. What differs between the rows is the estimator; f, logits "
         "and the exact gradient stay.",
-        "Start with `rows = []`. In the loop over `estimators.items()`: `draws = gradient_draws(estimator, f, logits, "
-        "draws=400)`, then `bias_and_variance(draws, exact)`.",
+        "Start with `rows = []`. In the loop over `estimators.items()`: `draws = gradient_draws(estimator, f_16, logits_16, "
+        'draws=400, wrt="logits")`, then `bias_and_variance(draws, exact)`.',
         'rows.append({"estimator": name, "squared_bias": float(squared_bias), "variance": float(variance)}); after the loop '
         "race_results = pd.DataFrame(rows).",
     ),
     "discrete.twenty": (
         "Every row is one trained model with 20 latents. What differs between the rows is the estimator of the gradient that it "
         "was trained with.",
-        "Two estimators are enough, for example leave-one-out and straight-through. A new model for each, then "
-        "`train_and_measure(model, estimator)`.",
-        'model = CategoricalVAE(IMAGE, latents=20, classes=10); rows.append({"estimator": name, **train_and_measure(model, estimator)})',
+        "Two estimators are enough, for example leave-one-out and straight-through. `train_and_measure(estimator)` makes a new model, "
+        "trains it, and returns it together with what it measured.",
+        'twenty_models[name], measured = train_and_measure(estimators[name]); rows.append({"estimator": name, **measured})',
     ),
 }
-
-
-def misconceptions(check: str) -> tuple[Misconception, ...]:
-    """The mistakes that `check` can name."""
-    table = RACE
-    if check == "discrete.twenty":
-        table = {name: (*SHARED[name][:2], tuple(KINDS[k] for k in SHARED[name][3] if k != TOGETHER)) for name in TRAINED} | TWENTY
-    return tuple(
-        Misconception(name, title, advice, tuple(f"{check}:{b}" for b in behaviors)) for name, (title, advice, behaviors) in table.items()
-    )

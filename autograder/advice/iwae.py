@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from autograder.advice.iwae_bound import BOUND, LOG_WEIGHTS
+from autograder.advice.iwae_bound import BOUND
 from autograder.advice.iwae_functions import ESS, ESTIMATE, NORMALIZED, OVER_SAMPLES, RESAMPLE
 from autograder.advice.iwae_likelihood import ACTIVE_UNITS, DREG, LIKELIHOOD, TABLE
+from autograder.advice.iwae_weights import LOG_WEIGHTS
 from autograder.verdict import Misconception
 
 __all__ = ["HINTS", "misconceptions"]

@@ -25,6 +25,10 @@ LIKELIHOOD = {
         "The last, smaller chunk is left out.",
         "num_samples need not be a multiple of chunk: its size is min(chunk, num_samples - done).", VALUE,
     ),
+    "fewer_samples_than_a_chunk": (
+        "It stops where all samples fit into one chunk.",
+        "chunk is the largest number of samples at once, and may be larger than num_samples: take min(chunk, num_samples - done).", VALUE,
+    ),
     "more_samples_than_asked": (
         "More samples were drawn than asked for.",
         "The last chunk's size is min(chunk, num_samples - done).", VALUE,
@@ -47,6 +51,10 @@ LIKELIHOOD = {
     "same_samples_in_every_chunk": (
         "Every chunk holds the same samples.",
         "Draw anew in each pass of the loop, and set no seed in it.", VALUE,
+    ),
+    "one_z_for_the_batch": (
+        "All examples of the batch get the same latents.",
+        "Each x has a q(z|x) of its own: draw from it, shape (size, batch, M).", VALUE,
     ),
     "samples_shared_across_the_batch": ("All examples share the same noise.", "Draw noise of shape (size, batch, M).", VALUE),
     "changes_its_inputs": ("x is changed in place.", "Make a new tensor.", VALUE),

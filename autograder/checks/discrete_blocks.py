@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autograder.advice.discrete import HINTS, misconceptions
-from autograder.checks.discrete_findings import changed, fail, first_name, judge_gradient, near, slopes
+from autograder.checks.discrete_findings import changed, check, fail, first_name, judge_gradient, near, slopes
 from autograder.checks.discrete_truth import Truth, draw_problem
 from autograder.checks.vae_calls import shown
 from autograder.probes.discrete import probe_expected_cost, probe_kl, probe_log_likelihood
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Finding, failed, passed
 
 __all__ = ["CHECKS"]
 
@@ -225,23 +224,8 @@ def judge_expected_cost(inputs: dict[str, Any], outputs: dict[str, Any]) -> list
     return next((findings for findings in judged if not all(f.passed for f in findings)), judged[0])
 
 
-def block(name: str, target: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str) -> Check:
-    return Check(
-        name=name,
-        target=target,
-        title=title,
-        behaviors=behaviors,
-        draw=draw,
-        probe=probe,
-        judge=judge,
-        hints=HINTS[name],
-        misconceptions=misconceptions(name),
-        read_on=f"Lecture 04, {read_on}",
-    )
-
-
 CHECKS = (
-    block(
+    check(
         "discrete.kl",
         "categorical_kl",
         "The KL to a uniform prior in closed form",
@@ -249,9 +233,9 @@ CHECKS = (
         draw_kl,
         probe_kl,
         judge_kl,
-        "the model",
+        "section 1",
     ),
-    block(
+    check(
         "discrete.log_likelihood",
         "code_log_likelihood",
         "log p(x|z) of every image under every code",
@@ -259,9 +243,9 @@ CHECKS = (
         draw_log_likelihood,
         probe_log_likelihood,
         judge_log_likelihood,
-        "decode once",
+        "section 2, decode once",
     ),
-    block(
+    check(
         "discrete.enumeration",
         "expected_cost",
         "An expectation over all joint states",
@@ -269,6 +253,6 @@ CHECKS = (
         draw_expected_cost,
         probe_expected_cost,
         judge_expected_cost,
-        "enumeration",
+        "section 2",
     ),
 )

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.advice.discrete import HINTS, misconceptions
 from autograder.checks.discrete_estimates import (
     CALLS,
     TILE,
@@ -26,7 +25,7 @@ from autograder.checks.discrete_estimates import (
     rloo_estimate,
     score_estimate,
 )
-from autograder.checks.discrete_findings import fail, first_name, near
+from autograder.checks.discrete_findings import check, fail, first_name, near
 from autograder.checks.discrete_truth import Truth, draw_problem, leave_one_out_mean
 from autograder.checks.vae_calls import shown
 from autograder.probes.discrete import probe_estimates
@@ -164,21 +163,10 @@ def judge_with(right: Callable[[Truth, Tensor, Tensor], Tensor], baseline: bool)
 
 
 def estimator(name: str, target: str, title: str, right, baseline: bool, read_on: str) -> Check:
-    return Check(
-        name=name,
-        target=target,
-        title=title,
-        behaviors=dict.fromkeys(BEHAVIORS, 1),
-        draw=draw_estimates,
-        probe=probe_estimates,
-        judge=judge_with(right, baseline),
-        hints=HINTS[name],
-        misconceptions=misconceptions(name),
-        read_on=f"Lecture 04, {read_on}",
-    )
+    return check(name, target, title, dict.fromkeys(BEHAVIORS, 1), draw_estimates, probe_estimates, judge_with(right, baseline), read_on)
 
 
 CHECKS = (
-    estimator("discrete.score", "score_function", "The score-function estimator", score_estimate, False, "the score function"),
-    estimator("discrete.rloo", "leave_one_out", "The leave-one-out baseline", rloo_estimate, True, "control variates"),
+    estimator("discrete.score", "score_function", "The score-function estimator", score_estimate, False, "section 4, the score function"),
+    estimator("discrete.rloo", "leave_one_out", "The leave-one-out baseline", rloo_estimate, True, "section 5, control variates"),
 )

@@ -1,4 +1,4 @@
-"""How unit 04's judges compare, and how they find a mistake's name."""
+"""What unit 04's checks share: how they are put together, how they compare, and how they find a mistake's name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autograder.advice.discrete import HINTS, misconceptions
 from autograder.checks.vae_calls import shown
-from autograder.verdict import Finding, failed, passed
+from autograder.verdict import Check, Finding, failed, passed
 
-__all__ = ["UNJUDGED", "changed", "fail", "first_name", "judge_gradient", "near", "slopes"]
+__all__ = ["UNJUDGED", "changed", "check", "fail", "first_name", "judge_gradient", "near", "slopes"]
 
 UNJUDGED = "Judged once the value is right."
+
+
+def check(name: str, target: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str) -> Check:
+    """A check of unit 04, with what the advice says to its name; `read_on` names the lecture's section."""
+    return Check(
+        name=name,
+        target=target,
+        title=title,
+        behaviors=behaviors,
+        draw=draw,
+        probe=probe,
+        judge=judge,
+        hints=HINTS[name],
+        misconceptions=misconceptions(name),
+        read_on=f"Lecture 04, {read_on}",
+    )
 
 
 def near(got: Tensor | None, want: Tensor, tolerance: float = 1e-4) -> bool:

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.advice.discrete import HINTS, misconceptions
 from autograder.checks.discrete_blocks import kl
-from autograder.checks.discrete_findings import changed, fail, first_name, near, slopes
+from autograder.checks.discrete_findings import changed, check, fail, first_name, near, slopes
 from autograder.checks.vae_calls import shown
 from autograder.probes.discrete import probe_bias_and_variance, probe_negative_elbo
 from autograder.probes.discrete_costs import CostModel, combine
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Finding, failed, passed
 
 __all__ = ["CHECKS"]
 
@@ -191,23 +190,8 @@ def judge_bias_and_variance(inputs: dict[str, Any], outputs: dict[str, Any]) -> 
     return [first, second]
 
 
-def objective(name: str, target: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str) -> Check:
-    return Check(
-        name=name,
-        target=target,
-        title=title,
-        behaviors=behaviors,
-        draw=draw,
-        probe=probe,
-        judge=judge,
-        hints=HINTS[name],
-        misconceptions=misconceptions(name),
-        read_on=f"Lecture 04, {read_on}",
-    )
-
-
 CHECKS = (
-    objective(
+    check(
         "discrete.negative_elbo",
         "negative_elbo",
         "The negative ELBO with any estimator in it",
@@ -215,9 +199,9 @@ CHECKS = (
         draw_negative_elbo,
         probe_negative_elbo,
         judge_negative_elbo,
-        "the model",
+        "section 1",
     ),
-    objective(
+    check(
         "discrete.bias_variance",
         "bias_and_variance",
         "Squared bias and variance of an estimator",
@@ -225,6 +209,6 @@ CHECKS = (
         draw_bias_and_variance,
         probe_bias_and_variance,
         judge_bias_and_variance,
-        "measuring an estimator",
+        "section 6, measuring an estimator",
     ),
 )

@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.advice.discrete import HINTS, misconceptions
-from autograder.checks.discrete_findings import UNJUDGED, changed, fail, first_name, near, slopes
+from autograder.checks.discrete_findings import UNJUDGED, changed, check, fail, first_name, near, slopes
 from autograder.checks.discrete_truth import leave_one_out_mean
 from autograder.checks.vae_calls import shown
 from autograder.probes.discrete import probe_vimco
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Finding, failed, passed
 
 __all__ = ["CHECKS"]
 
@@ -135,16 +134,14 @@ def judge_path(outputs: dict[str, Any], weights: Tensor, log_w: Tensor, log_q: T
 
 
 CHECKS = (
-    Check(
-        name="discrete.vimco",
-        target="vimco",
-        title="VIMCO's bound and its learning signals",
-        behaviors={"bound": 1, "path": 1, "signals": 2},
-        draw=draw_vimco,
-        probe=probe_vimco,
-        judge=judge_vimco,
-        hints=HINTS["discrete.vimco"],
-        misconceptions=misconceptions("discrete.vimco"),
-        read_on="Lecture 04, several samples, one bound",
+    check(
+        "discrete.vimco",
+        "vimco",
+        "VIMCO's bound and its learning signals",
+        {"bound": 1, "path": 1, "signals": 2},
+        draw_vimco,
+        probe_vimco,
+        judge_vimco,
+        "section 9, several samples, one bound",
     ),
 )

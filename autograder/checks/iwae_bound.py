@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from autograder.advice.iwae import HINTS, misconceptions
-from autograder.checks.iwae_average import judge_on_average
 from autograder.checks.iwae_calls import NO_DRAWS_OF_Q, Calls, Sampled, find_samples, samples_fault
+from autograder.checks.iwae_candidates import kl_clamped
 from autograder.checks.iwae_gradients import find_gradient
 from autograder.checks.iwae_naming import name_bound, name_weights
 from autograder.checks.iwae_truth import draw_sampled, log_mean_exp
-from autograder.checks.vae_calls import close, shown
+from autograder.checks.vae_calls import shown
 from autograder.probes.iwae import probe_bound, probe_log_weights
 from autograder.verdict import Check, Finding, failed, passed
 
@@ -37,8 +37,7 @@ def judge_either(judge: Callable[[Calls], list[Finding]], behaviors: dict[str, i
 
     def judged(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
         said = []
-        for kind in ("images", "flat"):
-            part = outputs[kind]
+        for kind, part in outputs.items():
             findings = [failed(next(iter(behaviors)), str(part["trouble"]))] if "trouble" in part else judge(Calls(inputs, part))
             if len(findings) == len(behaviors) and all(f.passed for f in findings):
                 if kind == "flat":
@@ -47,20 +46,20 @@ def judge_either(judge: Callable[[Calls], list[Finding]], behaviors: dict[str, i
                 return findings
             said.append(findings)
         # An exception on images tells less than values on flat pixels do.
-        return said[1] if "trouble" in outputs["images"] and "trouble" not in outputs["flat"] else said[0]
+        return said[-1] if "trouble" in outputs["images"] and "trouble" not in outputs["flat"] else said[0]
 
     return judged
 
 
 def stands_on(call: Sampled, right: Right) -> Tensor | None:
     """The decoded latents (K, batch, M) at which the value is right, if there are any."""
-    return next((z for z in call.candidates() if close(call.value, right(call.truth.pieces(z).log_w))), None)
+    return next((z for z in call.candidates() if call.agrees(z, right)), None)
 
 
 def find_value(calls: Calls, right: Right, name_wrong: Callable[[Calls, Tensor | None], Finding], what: str) -> Finding:
     """The value in every call, at the latents of that call; `name_wrong` says which mistake a wrong one looks like."""
     first = calls.first
-    if first.changed_x():
+    if any(call is not None and call.changed_x() for call in calls.calls):
         return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
     if fault := draws_fault(calls):
         return failed("value", f"{what} does not stand on K draws of q(z|x).", fault, "K independent draws of q(z|x)", "other latents")
@@ -72,12 +71,18 @@ def find_value(calls: Calls, right: Right, name_wrong: Callable[[Calls, Tensor |
             return failed("value", f"{here}, and stops {where}. {record['trouble']}", name)
         if stands_on(call, right) is None:
             expected = f"shape {list(right(torch.zeros(call.num_samples, call.batch)).shape)}"
-            return failed("value", f"{here}, and wrong {where}.", name, expected, shown(call.value))
+            return failed("value", f"{here}, and wrong {where}.", clamped(call, right) or name, expected, shown(call.value))
     if calls.trouble:
         return failed("value", f"{here}, and stops with a larger batch. {calls.trouble}")
     if calls.many is not None and stands_on(calls.many, right) is None:
-        return failed("value", f"{here}, and wrong for {calls.many.num_samples} samples of {calls.many.batch} examples.")
+        where = f"{calls.many.num_samples} samples of {calls.many.batch} examples"
+        return failed("value", f"{here}, and wrong for {where}.", clamped(calls.many, right))
     return passed("value", f"{what} is right at the samples that your code drew, for each example.")
+
+
+def clamped(call: Sampled, right: Right) -> str | None:
+    """The one mistake that not every call shows: in the first there may be nothing to cut off."""
+    return "kl_clamped" if any(call.agrees(z, right, kl_clamped) for z in call.candidates()) else None
 
 
 def draws_fault(calls: Calls) -> str | None:
@@ -91,21 +96,17 @@ def draws_fault(calls: Calls) -> str | None:
 def judge_bound(calls: Calls) -> list[Finding]:
     first = calls.first
     value = find_value(calls, log_mean_exp, name_bound, "The bound")
-    if not value.passed and (average := judge_on_average(calls, lambda k, batch: (batch,))):
-        return [*average, find_gradient(first, None, average[0], calls.many)]
     z = stands_on(first, log_mean_exp)
     if z is None and first.candidates():
         z = first.candidates()[0]
-    if value.misconception in NO_DRAWS_OF_Q:
+    if value.misconception in (*NO_DRAWS_OF_Q, "kl_clamped"):
         z = None
-    return [value, find_samples(first, calls.again, calls.many), find_gradient(first, z, value, calls.many)]
+    return [value, find_samples(first, calls.again, calls.many, value), find_gradient(first, z, value)]
 
 
 def judge_log_weights(calls: Calls) -> list[Finding]:
     value = find_value(calls, lambda log_w: log_w, name_weights, "log w")
-    if not value.passed and (average := judge_on_average(calls, lambda k, batch: (k, batch))):
-        return average
-    return [value, find_samples(calls.first, calls.again, calls.many)]
+    return [value, find_samples(calls.first, calls.again, calls.many, value)]
 
 
 CHECKS = (

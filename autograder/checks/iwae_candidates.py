@@ -12,7 +12,7 @@ from torch import Tensor
 from autograder.checks.iwae_calls import Sampled
 from autograder.checks.iwae_truth import HALF_LOG_2PI, Pieces, log_mean_exp
 
-__all__ = ["wrong_bounds", "wrong_weights"]
+__all__ = ["kl_clamped", "wrong_bounds", "wrong_weights"]
 
 
 def wrong_weights(call: Sampled, z: Tensor) -> dict[str, Tensor]:
@@ -42,6 +42,8 @@ def wrong_weights(call: Sampled, z: Tensor) -> dict[str, Tensor]:
         "term_with_the_wrong_sign#log_px": -log_px + log_pz - log_qz,
         "weights_inverted": -p.log_w,
         "prior_counted_twice": p.log_w + log_pz,
+        "kl_clamped": kl_clamped(p),
+        "kl_clamped#absolute": log_px - (log_qz - log_pz).abs(),
         "mean_over_pixels": log_px / pixels + log_pz - log_qz,
         "mean_over_pixels#all": log_px / pixels + (log_pz - log_qz) / latents,
         "mean_over_latents": log_px + (log_pz - log_qz) / latents,
@@ -49,9 +51,23 @@ def wrong_weights(call: Sampled, z: Tensor) -> dict[str, Tensor]:
         "mean_kl_in_the_weights": log_px + (log_pz - log_qz).mean(0),
         "posterior_at_unit_variance": log_px + log_pz + (0.5 * (z - call.truth.mu).square() + HALF_LOG_2PI).sum(-1),
     }
+    for name, sigma in (("", 2 * call.truth.log_sigma), ("#root", 0.5 * call.truth.log_sigma), ("#log", call.truth.log_sigma.log())):
+        other = call.truth.pieces(z, q=(call.truth.mu, sigma)).log_qz
+        table[f"variance_for_standard_deviation{name}"] = log_px + log_pz - other
+    table |= {
+        "part_of_the_density_left_out": p.log_w - call.truth.log_sigma.sum(-1),
+        "part_of_the_density_left_out#two_pi": p.log_w - latents * HALF_LOG_2PI,
+        "part_of_the_density_left_out#two_pi_of_p": p.log_w + latents * HALF_LOG_2PI,
+        "part_of_the_density_left_out#both": p.log_w - (call.truth.log_sigma + HALF_LOG_2PI).sum(-1),
+    }
     for beta in (0.01, 0.1, 0.2, 0.25, 0.5, 1.5, 2.0, 4.0, 5.0, 10.0):
         table[f"kl_weighted#{beta}"] = log_px + beta * (log_pz - log_qz)
     return table | {f"merge_permutes_the_batch#{n}": w for n, w in enumerate(permuted(call, z))}
+
+
+def kl_clamped(p: Pieces) -> Tensor:
+    """Log-weights in which log q(z|x) - log p(z) is never below zero."""
+    return p.log_px - (p.log_qz - p.log_pz).clamp_min(0)
 
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
@@ -121,20 +137,27 @@ def bounds_of(log_w: Tensor, call: Sampled) -> dict[str, Tensor]:
         "divided_by_k#both": right / k,
         "log_k_in_another_base": total - math.log2(k),
         "log_k_in_another_base#ten": total - math.log10(k),
+        "k_for_log_k": total - k,
         "best_sample_only": largest,
         "best_sample_only#minus": largest - math.log(k),
         "weighted_mean_of_logs": (normalized * log_w).sum(0),
         "weighted_mean_of_logs#mean": (normalized * log_w).mean(0),
+        "weighted_mean_of_logs#largest": ((log_w - largest).exp() * log_w).sum(0),
+        "weighted_mean_of_logs#largest_mean": ((log_w - largest).exp() * log_w).mean(0),
+        "weights_over_the_batch": (torch.softmax(log_w, 1) * log_w).sum(0),
+        "weights_over_the_batch#mean": (torch.softmax(log_w, 1) * log_w).mean(0),
+        "weights_over_the_batch#normalized": log_mean_exp(torch.log_softmax(log_w, 1)),
+        "weights_over_the_batch#summed": torch.logsumexp(torch.log_softmax(log_w, 1), 0),
         "maximum_not_added_back": right - largest,
         "maximum_not_added_back#missing": total - largest,
         "weights_normalized": torch.full_like(right, -math.log(k)),
-        "weights_normalized#batch": log_mean_exp(torch.log_softmax(log_w, 1)),
         "samples_left_out": log_mean_exp(log_w[:-1]) if k > 1 else right,
         "samples_left_out#first": log_mean_exp(log_w[1:]) if k > 1 else right,
         "samples_left_out#one": log_w[0],
         "samples_left_out#last": log_w[-1],
         "median_of_logs": log_w.median(0).values,
     }
+    table |= {f"chunks_averaged#{n}": torch.stack([log_mean_exp(part) for part in log_w.split(n)]).mean(0) for n in range(2, k)}
     sizes = (batch, k * batch, k - 1, k + 1, call.truth.mu.shape[-1], call.truth.x.shape[-1])
     return table | {f"log_of_the_wrong_number#{n}": total - math.log(n) for n in sizes if n > 0 and n != k}
 
@@ -152,6 +175,8 @@ def parts_apart(p: Pieces, call: Sampled) -> dict[str, Tensor]:
         "dimensions_averaged_apart#mean": log_mean_exp(p.pixels).sum(-1) - kl.mean(0),
         "dimensions_averaged_apart#closed": log_mean_exp(p.pixels).sum(-1) - call.truth.kl(),
         "dimensions_averaged_apart#images": log_mean_exp(p.pixels).sum(-1),
+        "dimensions_averaged_apart#latents": log_mean_exp(p.log_px[..., None] + p.prior - p.posterior).sum(-1),
+        "logsumexp_over_the_wrong_axis#pixels": log_mean_exp(torch.logsumexp(p.pixels, -1) - kl),
         "dimensions_averaged_apart#logits": log_bernoulli(p.logits.mean(0), call.truth.x) - kl.mean(0),
         "dimensions_averaged_apart#logits_closed": log_bernoulli(p.logits.mean(0), call.truth.x) - call.truth.kl(),
         "mean_of_logs#closed": p.log_px.mean(0) - call.truth.kl(),

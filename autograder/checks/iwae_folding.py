@@ -11,7 +11,7 @@ from torch import Tensor
 from autograder.checks.iwae_functions import function, name_of
 from autograder.checks.vae_calls import close, shown
 from autograder.probes.iwae_functions import probe_over_samples, probe_resample
-from autograder.verdict import Finding, failed, passed
+from autograder.verdict import Finding, failed, passed, unjudged, untouched
 
 __all__ = ["CHECKS"]
 
@@ -35,14 +35,14 @@ def judge_over_samples(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[
         name = "a_call_for_each_sample" if min(seen) > 1 else None
         one = failed("one_call", f"f is called {seen[0]} times for {len(inputs['vectors'])} samples.", name, "one call of f",
                      f"{seen[0]} calls")
-    return [value, one]
+    return [value, unjudged("one_call", value) or one]
 
 
 def judge_folded(z: Tensor, record: dict[str, Any]) -> Finding:
     """The value beside f of z, applied row by row."""
     if "trouble" in record:
         return failed("values", f"With z of shape {list(z.shape)}: {record['trouble']}")
-    if not torch.equal(record["z"], z):
+    if not untouched({"z": z}, {"z": record["z"]}):
         return failed("values", "Your code changes z in place.", "changes_its_inputs", "z as it was", "another z")
     want = torch.stack([z * 2 + 1, z.square()], dim=-1)
     got, (k, batch) = record["value"], z.shape[:2]
@@ -74,7 +74,8 @@ def draw_resample(rng: torch.Generator) -> dict[str, Any]:
 def judge_resample(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
     z, log_w = inputs["z"].double(), inputs["log_w"].double()
     usual = outputs["usual"]
-    if not (torch.equal(usual["z"], inputs["z"]) and torch.equal(usual["log_w"], inputs["log_w"])):
+    after = {name: usual[name] for name in ("z", "log_w")}
+    if not untouched(inputs, after):
         return [failed("picks", "Your code changes z or log_w in place.", "changes_its_inputs", "arguments as they were", "others")]
     picks, counts = judge_picks(z, usual["value"].double())
     if counts is None:
@@ -85,6 +86,8 @@ def judge_resample(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Find
         usual["value"]):
         weights = failed("weights", "Two calls drew exactly the same.", "same_samples_in_every_call", "fresh draws", "the same again")
     far = outputs["far"]
+    if unknown := unjudged("far", weights):
+        return [picks, weights, unknown]
     if "trouble" in far:
         return [picks, weights, failed("far", f"With log-weights near -900: {far['trouble']}", "exp_underflows")]
     far_picks, far_counts = judge_picks(z, far["value"].double())
@@ -106,7 +109,7 @@ def judge_picks(z: Tensor, got: Tensor) -> tuple[Finding, Tensor | None]:
         return failed("picks", f"The draws have shape {list(got.shape)}.", name, expected, shown(got)), None
     distance = (got[:, None] - z).abs().amax(-1)  # (draws, K, batch)
     nearest, which = distance.min(1)
-    if float(nearest.max()) > 1e-5:
+    if not float(nearest.max()) <= 1e-5:  # NaN is far from everything
         across = (got[:, :, None] - z.flatten(0, 1)).abs().amax(-1).amin(-1)
         apart = (got[:, None] - z).abs().amin(1).amax()
         one_by_one = "latents_apart" if float(apart) < 1e-5 else "averaged_over_the_samples"
@@ -128,7 +131,7 @@ def judge_counts(log_w: Tensor, counts: Tensor, got: Tensor, z: Tensor) -> Findi
         "weights_over_the_batch": torch.softmax(log_w, 1) / torch.softmax(log_w, 1).sum(0),
         "log_weights_for_weights": log_w.abs() / log_w.abs().sum(0), "weights_squared": torch.softmax(2 * log_w, 0),
     }
-    best = counts.amax(0) == DRAWS
+    best = counts.gather(0, log_w.argmax(0, keepdim=True)) == DRAWS
     name = "best_sample_only" if bool(best.all()) else next((n for n, w in table.items() if chi_square(counts, w) < 110), None)
     return failed("weights", "The draws do not follow the normalized weights.", name, expected, seen)
 

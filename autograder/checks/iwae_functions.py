@@ -15,7 +15,7 @@ from autograder.probes.iwae_functions import (
     probe_importance_estimate,
     probe_normalized_weights,
 )
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Check, Finding, failed, passed, unjudged, untouched
 
 __all__ = ["CHECKS", "function", "name_of"]
 
@@ -59,7 +59,8 @@ def judge_estimate(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Find
         wrong = "not_averaged" if got.shape == z.shape else None
     if not parts and (wrong is None or not sampled.passed):
         wrong = "num_samples_ignored"
-    return [failed("value", "The estimate is not the mean of w f(z) over your samples.", wrong, shown(want), shown(got)), sampled]
+    value = failed("value", "The estimate is not the mean of w f(z) over your samples.", wrong, shown(want), shown(got))
+    return [value, unjudged("samples", value) or sampled]
 
 
 def estimate_of(inputs: dict[str, Any], z: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def judge_drawn(inputs: dict[str, Any], z: Tensor, again: Tensor) -> Finding:
     if len(z) < SAMPLES:
         return failed("samples", "f was called on fewer samples than asked for.", "num_samples_ignored", expected, f"{len(z)}")
     got = f"{len(z)} with mean {float(z.mean()):.2f} and standard deviation {float(z.std()):.2f}"
-    if abs(float(z.mean()) - mean) > error or abs(float(z.std()) - sigma) > error:
+    if not (abs(float(z.mean()) - mean) <= error and abs(float(z.std()) - sigma) <= error):  # NaN is neither
         p_mean, p_sigma = inputs["p"]
         from_p = abs(float(z.mean()) - p_mean) <= error and abs(float(z.std()) - p_sigma) <= error
         return failed("samples", "The samples are not draws of q.", "samples_from_p" if from_p else "not_from_q", expected, got)
@@ -115,7 +116,9 @@ def draw_log_weights(rng: torch.Generator) -> dict[str, Any]:
     """Log-weights (K, batch): of usual size, of 784 pixels, and of a single sample."""
 
     def log_w(samples: int, batch: int, level: float, spread: float) -> Tensor:
-        return level * (1 + 0.2 * torch.rand(batch, generator=rng)) + spread * torch.randn(samples, batch, generator=rng)
+        # Examples a third of the level apart, in any order: what is small beside another example's weights is not small beside its own.
+        levels = level * (1 + 0.1 * torch.randperm(batch, generator=rng))
+        return levels + spread * torch.randn(samples, batch, generator=rng)
 
     return {"usual": log_w(7, 5, -2.0, 1.2), "far": log_w(9, 4, -900.0, 1.5), "one": log_w(1, 3, -3.0, 1.0)}
 
@@ -127,7 +130,8 @@ def judge_on_log_weights(right, wrong, what: str):
         value = judge_size(inputs, outputs, "usual")
         if value.passed:
             value = judge_size(inputs, outputs, "one")
-        if value.passed and not torch.equal(outputs["usual"]["log_w"], inputs["usual"]):
+        if value.passed and not all(untouched({"log_w": inputs[size]}, {"log_w": record["log_w"]})
+                                    for size, record in outputs.items() if "log_w" in record):
             value = failed("value", "Your code changes log_w in place.", "changes_its_inputs", "log_w as it was", "another log_w")
         far = judge_size(inputs, outputs, "far")
         if not far.passed:
@@ -136,7 +140,7 @@ def judge_on_log_weights(right, wrong, what: str):
             far = failed("far", f"With log-weights near -900, as 784 pixels give them: {far.message}", name, far.expected, far.got)
         else:
             far = passed("far", "Log-weights of 784 pixels are no trouble.")
-        return [value, far]
+        return [value, unjudged("far", value) or far]
 
     def judge_size(inputs: dict[str, Any], outputs: dict[str, Any], size: str) -> Finding:
         log_w, record = inputs[size].double(), outputs[size]
@@ -159,6 +163,7 @@ def wrong_normalized(log_w: Tensor) -> dict[str, Tensor]:
         "normalized_over_the_batch": torch.softmax(log_w, 1),
         "normalized_over_everything": torch.softmax(log_w.flatten(), 0).view_as(log_w),
         "weights_not_normalized": log_w.exp(),
+        "weights_not_normalized#mean": log_w.exp() / len(log_w),
         "largest_weight_is_one": w / w.amax(0),
         "largest_weight_is_one#all": (log_w - log_w.max()).exp(),
         "log_weights_normalized": log_w / log_w.sum(0),
@@ -178,8 +183,10 @@ def wrong_ess(log_w: Tensor) -> dict[str, Tensor]:
     w, raw, right = torch.softmax(log_w, 0), log_w.exp(), ess(log_w)
     return {
         "sum_of_squares": 1 / right,
+        "sum_of_squares#times_k": len(w) / right,
         "ess_over_the_batch": 1 / torch.softmax(log_w, 1).square().sum(1),
         "ess_over_the_batch#mixed": 1 / w.square().sum(1),
+        "ess_over_the_batch#other": 1 / torch.softmax(log_w, 1).square().sum(0),
         "weights_not_normalized": 1 / raw.square().sum(0),
         "weights_not_normalized#ratio": raw.sum(0) / raw.square().sum(0),
         "weights_not_normalized#sum": raw.sum(0).square(),

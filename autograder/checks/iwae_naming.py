@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from autograder.checks.iwae_average import on_average
+from autograder.checks.iwae_average import different_samples
 from autograder.checks.iwae_calls import Calls, Sampled
 from autograder.checks.iwae_candidates import wrong_bounds, wrong_weights
 from autograder.checks.iwae_truth import log_mean_exp
@@ -45,7 +45,7 @@ def name_weights(calls: Calls, z: Tensor | None) -> Finding:
         return say("Pixels or latents are left that have to be summed.", "not_summed")
     if got.shape != (k, batch):
         return say(f"log w must have shape [{k}, {batch}]; yours has {list(got.shape)}.")
-    if z is not None and on_average(calls, "different"):
+    if z is not None and different_samples(calls):
         return say("log w mixes several samples.", "different_samples_in_one_weight")
     return say("log w has the wrong values.")
 
@@ -70,14 +70,14 @@ def name_bound(calls: Calls, z: Tensor | None) -> Finding:
     own = log_mean_exp(call.truth.pieces(call.z).log_w)  # of as many samples as were decoded
     if len(call.z) != k and (close(got, own) or close(got, own + math.log(len(call.z) / k))):
         return say(f"There are {len(call.z)} samples where num_samples is {k}.", "num_samples_ignored")
-    if on_average(calls, "different"):
+    if different_samples(calls):
         return say("The bound mixes several samples in one weight.", "different_samples_in_one_weight")
     return say("The bound has the wrong values.")
 
 
 def cut_off(got: Tensor, right: Tensor | None) -> bool:
-    """One number for all examples that is the logarithm of something like 1e-8: what is put in so that no log 0 arises."""
-    same = len(got) > 1 and len(set(got.tolist())) == 1 and -110 < float(got[0]) < -2
+    """One number for all examples: the logarithm of something like 1e-8, put in so that no log 0 arises, or what stands for -inf."""
+    same = len(got) > 1 and len(set(got.tolist())) == 1 and (-110 < float(got[0]) < -2 or float(got[0]) < -5000)
     return same and not (right is not None and close(got.mean(), right.mean()))
 
 
@@ -94,6 +94,8 @@ def name_shape(call: Sampled, say: Callable[..., Finding]) -> Finding:
         return say(message, "silent_broadcasting")
     if got.shape in ((1, batch), (batch, 1)):
         return say(message, "wrong_shape")
-    if got.shape in ((k,), *events) or (got.dim() >= 2 and got.shape[0] in (batch, k)):
+    if got.dim() >= 2 and got.shape[0] == batch:
+        return say(message, "not_summed")
+    if got.shape in ((k,), *events) or (got.dim() >= 2 and got.shape[0] == k):
         return say(message, "logsumexp_over_the_wrong_axis")
     return say(message)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["EXAMPLES", "HALF_LOG_2PI", "LATENTS", "PIXELS", "Pieces", "Truth", "draw_sampled", "log_mean_exp"]
 
-PIXELS, LATENTS, EXAMPLES = 784, 4, 6
+PIXELS, LATENTS, EXAMPLES, COPIES = 784, 4, 6, 24
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -40,7 +40,8 @@ def draw_sampled(rng: torch.Generator) -> dict[str, Any]:
         "decoder.bias": bias,
     }
     cases = [[7, EXAMPLES], [1, EXAMPLES], [5, 1], [260, 2], [7, EXAMPLES]]
-    return {"weights": weights, "x": x, "cases": cases, "tile": 24, "tiled_samples": 9}
+    copies = torch.randperm(COPIES * EXAMPLES, generator=rng) % EXAMPLES
+    return {"weights": weights, "x": x, "cases": cases, "copies": copies, "tiled_samples": 9}
 
 
 def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:

@@ -65,6 +65,17 @@ LOG_W = {
         "    parts.append(log_px + (model.prior(len(part)).log_prob(z) - qz.log_prob(z)).sum(-1))",
         "log_w = torch.cat(parts, dim=1)",
     ),
+    "two loops, over chunks of samples and of examples": (
+        "columns = []",
+        "for part in x.split(4):",
+        "    qz, parts = model.posterior(part), []",
+        "    for done in range(0, num_samples, 3):",
+        "        z = qz.rsample((min(3, num_samples - done),))",
+        "        log_px = model.observation_model(z).log_prob(part).flatten(2).sum(-1)",
+        "        parts.append(log_px + (model.prior(len(part)).log_prob(z) - qz.log_prob(z)).sum(-1))",
+        "    columns.append(torch.cat(parts))",
+        "log_w = torch.cat(columns, dim=1)",
+    ),
     "torch's Normal and Independent": (
         "from torch.distributions import Independent, MultivariateNormal",
         "posterior = model.posterior(x)",
@@ -137,6 +148,13 @@ REDUCED = {
     "log K inside": ("return torch.logsumexp(log_w - math.log(num_samples), dim=0)",),
     "K last": ("return torch.logsumexp(log_w.T, dim=-1) - torch.log(torch.tensor(float(num_samples)))",),
     "logcumsumexp": ("return torch.logcumsumexp(log_w, dim=0)[-1] - math.log(num_samples)",),
+    "a running maximum": (
+        "m, total = torch.full((len(x),), -math.inf), torch.zeros(len(x))",
+        "for row in log_w:",
+        "    larger = torch.maximum(m, row.detach())",
+        "    m, total = larger, total * (m - larger).exp() + (row - larger).exp()",
+        "return m + total.log() - math.log(num_samples)",
+    ),
     "logaddexp, sample by sample": (
         "total = log_w[0]", "for row in log_w[1:]:", "    total = torch.logaddexp(total, row)", "return total - math.log(num_samples)",
     ),
@@ -170,6 +188,16 @@ BOUNDS |= {
         "    part = torch.logsumexp(log_w, dim=0)",
         "    total = part if total is None else torch.logaddexp(total, part)",
         "return total - math.log(num_samples)",
+    ),
+    "vmap over the examples, and over nothing else": bound(
+        "def one(image):",
+        "    mu, log_sigma = model.encoder(image.flatten()).chunk(2)",
+        "    epsilon = torch.randn(num_samples, len(mu))",
+        "    z = mu + log_sigma.exp() * epsilon",
+        "    logits = model.decoder(z)",
+        "    log_px = (image.flatten() * logits - nn.functional.softplus(logits)).sum(1)",
+        "    return torch.logsumexp(log_px + (0.5 * epsilon**2 - 0.5 * z**2 + log_sigma).sum(1), 0) - math.log(num_samples)",
+        "return torch.vmap(one, randomness='different')(x)",
     ),
     "the DReG gradient with the bound's value": bound(
         "qz = model.posterior(x)",

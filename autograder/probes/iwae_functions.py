@@ -35,8 +35,9 @@ def probe_importance_estimate(student: Any, inputs: dict[str, Any]) -> dict[str,
             seen.append(z.detach().clone().reshape(-1))
             return a * z**2 + b * torch.sin(2 * z) + c
 
-        value = as_tensor(student(f, Normal(*inputs["p"]), Normal(*inputs["q"]), inputs["num_samples"]), said)
-        calls.append({"value": value.detach(), "z": torch.cat(seen) if seen else torch.zeros(0)})
+        value = student(f, Normal(*inputs["p"]), Normal(*inputs["q"]), inputs["num_samples"])
+        value = torch.tensor(value, dtype=torch.float64) if isinstance(value, float) else value  # a single number was asked for
+        calls.append({"value": as_tensor(value, said).detach(), "z": torch.cat(seen) if seen else torch.zeros(0)})
     return {"calls": calls}
 
 

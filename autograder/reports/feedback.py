@@ -79,7 +79,9 @@ class Section:
 
     @property
     def state(self) -> str:
-        """As a mark's; "waiting" when nothing is lost so far and something is not marked yet."""
+        """As a mark's; "waiting" when nothing is lost so far and something is not marked yet; "ungraded" without points."""
+        if not self.max_points:
+            return "ungraded"
         lost = self.max_points - self.points - self.waiting
         return "waiting" if self.waiting and lost <= 0 else state_of(Mark(self.points, self.max_points))
 

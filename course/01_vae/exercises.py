@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 import elbolab.inference
-from autograder import check, progress
+from autograder import check, hint, progress
 from elbolab.data import load_mnist
 from elbolab.distributions import Bernoulli
 from elbolab.inference import reduce

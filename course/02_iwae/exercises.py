@@ -21,8 +21,8 @@
 # **Notation.** $x$ an image, $z$ its latent with $M$ dimensions, $B$ the batch, $K$ the samples of each example. In this unit **samples come first**: a quantity of each sample of each example has shape
 # `(K, batch)`, and sums or means over samples go over `dim=0`. All logarithms are natural, all values in nats.
 #
-# An exercise may use the functions of the ones before it. If one of them does not pass yet, take the library's in its place and go on: `elbolab.inference` has `log_weights`, `importance_weighted_bound`,
-# `effective_sample_size`, `merge` and `unmerge`.
+# An exercise may use the functions of the ones before it. If one of them does not pass yet, take the library's in its place and go on: `elbolab.inference` has `log_weights(model, x, num_samples)`, `normalized_weights(log_w)`,
+# `effective_sample_size(log_w)`, `merge`, `unmerge`, and the bound of given log-weights, `importance_weighted_bound(log_w)`.
 
 # %%
 from importlib.util import find_spec
@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, MixtureSameFamily, Normal
 
 import elbolab.inference
-from autograder import check, progress
+from autograder import check, hint, progress
 from elbolab.data import load_mnist
 from elbolab.models import VariationalAutoencoder
 from elbolab.training import evaluate, fast, fit
@@ -72,7 +72,8 @@ ax.fill_between(z, p.log_prob(z).exp(), color=BLUE, alpha=0.15, linewidth=0)
 ax.plot(z, p.log_prob(z).exp(), color=BLUE, label="p, which we ask about")
 ax.plot(z, q.log_prob(z).exp(), color=ORANGE, label="q, which we can draw from")
 few_w = (p.log_prob(few) - q.log_prob(few)).exp()
-ax.scatter(few, torch.full_like(few, -0.02), s=8 + 40 * few_w, color=ORANGE, alpha=0.6, linewidths=0, label="40 samples; area: their weight")
+size = 8 + 40 * few_w
+ax.scatter(few, torch.full_like(few, -0.02), s=size, color=ORANGE, alpha=0.6, linewidths=0, label="40 samples; large: heavy")
 ax.set(xlabel="z", ylabel="density", ylim=(-0.06, 0.44))
 ax.legend(frameon=False, loc="upper left")
 plt.show()
@@ -151,7 +152,7 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
 check("iwae.effective_sample_size", effective_sample_size)
 
 # %% [markdown]
-# Your three functions at work: 300 estimates of the mean of $p$, each from 10,000 samples. About 18 % of the samples are left, and the estimates spread by about 0.12. Had we 10,000 draws of $p$ itself, they would spread by 0.01.
+# Your three functions at work: 300 estimates of the mean of $p$, each from 10,000 samples. About 18 % of the samples are left, and the estimates have a standard deviation of about 0.115 (the lecture has both numbers exactly). With 10,000 draws of $p$ itself it would be 0.01.
 
 # %%
 torch.manual_seed(1)
@@ -197,7 +198,7 @@ print(f"effective sample size {effective_sample_size(log_w).item():,.0f} of 10,0
 #
 # **Exemplar, 1 of 2**: "Because no sample falls on the second hill, the weights we see all look alike and the ESS is high." (nothing about a sign or a cure)
 #
-# **Exemplar, 0 of 2**: "10,000 samples are too few, with more samples the ESS would show it." (it would take some billion samples to see one; the reason is not given)
+# **Exemplar, 0 of 2**: "10,000 samples are too few, with more samples the ESS would show it." (it would take some hundred million samples for a single one near the second hill, and the reason is not given)
 # === END MARK SCHEME ===
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "answer_silent_failure", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
@@ -365,7 +366,8 @@ def train(num_samples: int, latents: int = 40, max_steps: int = 2000) -> Variati
     """A VAE (num_samples = 1) or an IWAE, trained on all ten digits."""
     torch.manual_seed(22)
     model = VariationalAutoencoder(IMAGE, latent_features=latents)
-    fit(model, elbolab.inference.VariationalInference(num_samples=num_samples), digits, epochs=100, max_steps=max_steps, lr=2e-3, evaluate_every=100)
+    objective = elbolab.inference.VariationalInference(num_samples=num_samples)
+    fit(model, objective, digits, epochs=100, max_steps=max_steps, lr=2e-3, evaluate_every=100)
     return model.eval()
 
 
@@ -387,7 +389,7 @@ vae, iwae = train(num_samples=1), train(num_samples=10)
 #
 # Draw `log_w` once for each row and compute both from it. Use `torch.no_grad()`: nothing is trained here, and 500 samples of 100 images leave large graphs.
 #
-# **What the check looks at.** What must be true of any honest table, whatever your numbers are: nats an image, an ESS between 1 and $K$, a bound that grows with $K$ but not by $\log K$.
+# **What the check looks at.** What must be true of any honest table, whatever your numbers are: nats an image, an ESS between 1 and $K$, a bound that grows with $K$ but not by $\log K$. (While grading, all trainings of this notebook are much shorter. Your table has other numbers there; what the check looks at holds all the same.)
 #
 # Hints: `hint("iwae.bounds_table")`.
 
@@ -415,7 +417,8 @@ if bound_results is not None:
     left.plot(bound_results["num_samples"], bound_results["bound"], "o-", color=BLUE)
     left.set(xscale="log", xlabel="samples K", ylabel="$L_K$ (nats)", title="the bound climbs towards log p(x)")
     right.plot(bound_results["num_samples"], bound_results["ess"], "o-", color=ORANGE)
-    right.plot([1, bound_results["num_samples"].max()], [1, bound_results["num_samples"].max()], color=GREY, linestyle=":", label="all samples count")
+    most = bound_results["num_samples"].max()
+    right.plot([1, most], [1, most], color=GREY, linestyle=":", label="all samples count")
     right.set(xscale="log", yscale="log", xlabel="samples K", ylabel="effective samples", title="few of the samples count")
     right.legend(frameon=False)
     plt.show()
@@ -425,23 +428,24 @@ if bound_results is not None:
 #
 # === BEGIN MARK SCHEME ===
 # **Mark scheme**
-# - 1 mark: reads the climb from the student's own table, and says that the ELBO's gap, the KL from q to the true posterior, is at least that large (the bound at the largest K is still below on average).
+# - 1 mark: reads the climb from the student's own table, and says that the ELBO's gap, the KL from q to the true posterior, is at least that large (the bound at the largest K is still below on average). Any climb of a few nats will do: the table above comes from the grading run, whose training is much shorter than the student's.
 # - 1 mark: says that L_K is below log p(x) for every K *on average* (Jensen), while a single estimate may lie above it by chance; or that the last steps are small, so little more is to be expected.
 #
-# **Exemplar, 2 of 2**: "It climbs by 4.9 nats, so KL(q || p(z|x)) is at least 4.9 on average over these images. No: the expectation stays below log p(x) for any K; only a lucky draw for one image may lie above it."
+# **Exemplar, 2 of 2**: "It climbs by 6.6 nats, so KL(q || p(z|x)) is at least 6.6 on average over these images. No: the expectation stays below log p(x) for any K; only a lucky draw for one image may lie above it."
 #
-# **Exemplar, 1 of 2**: "From -121.6 to -116.7, so the ELBO was about 5 nats too low." (nothing on whether it can be above)
+# **Exemplar, 1 of 2**: "From -127.1 to -120.5, so the ELBO was about 6.6 nats too low." (nothing on whether it can be above)
 #
-# **Exemplar, 0 of 2**: "With more samples the model gets better by 5 nats." (the model is the same in every row; the estimate changes)
+# **Exemplar, 0 of 2**: "With more samples the model gets better by 6.6 nats." (the model is the same in every row; the estimate changes)
 # === END MARK SCHEME ===
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "answer_bounds", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
-# The bound climbs by some five nats, most of it in the first few samples. The model is the same in each row, so this is all gap: the KL from $q(z\mid x)$ to the true posterior is at least that large on average over the images. In expectation $\mathcal L_K$ stays below $\log p(x)$ for every $K$; a single estimate can be above
+# The bound climbs by six to seven nats, half of it in the first five samples. The model is the same in each row, so this is all gap: the KL from $q(z\mid x)$ to the true posterior is at least that large on average over the images. In expectation $\mathcal L_K$ stays below $\log p(x)$ for every $K$; a single estimate can be above
 # by chance, as the mean weight is unbiased and so too large now and then.
 
 # %% [markdown]
 # ## 3 · What a trained model knows
-#
+
+# %% [markdown]
 # ### Exercise 3a: log p(x) of test images
 # Difficulty: ●●● · Time: 12 min · Points: 5
 #
@@ -474,7 +478,7 @@ def log_likelihood(model: nn.Module, x: Tensor, num_samples: int = 5000, chunk: 
 check("iwae.log_likelihood", log_likelihood)
 
 # %% [markdown]
-# Test images have chosen nothing so far; now they are looked at, for the last number. Each dot is a test image. Left: what the VAE's ELBO says of it against the estimate of $\log p(x)$; the distance from the line is the gap. Right: how the mean estimate grows with the samples, for both models.
+# Test images have chosen nothing so far; now they are looked at, for the last number. Each dot is a test image. Left: its ELBO against the estimate of its $\log p(x)$; the distance below the line is the gap. Right: how the mean estimate grows with the samples; a curve that still climbs at its right end has not arrived.
 
 # %%
 models = {"VAE": vae, "IWAE": iwae}
@@ -499,7 +503,8 @@ left.legend(frameon=False)
 right.legend(frameon=False)
 plt.show()
 for name, estimate in estimates.items():
-    print(f"{name:4}: ELBO {elbos[name].mean():.1f}, log p(x) {estimate.mean():.1f}, gap {(estimate - elbos[name]).mean():.1f} nats")
+    gap = (estimate - elbos[name]).mean()
+    print(f"{name:4}: ELBO {elbos[name].mean():.1f}, log p(x) {estimate.mean():.1f}, gap {gap:.1f} nats")
 
 # %% [markdown]
 # ### Exercise 3b: which latents say something
@@ -528,20 +533,22 @@ def active_units(model: nn.Module, x: Tensor) -> tuple[int, Tensor]:
 check("iwae.active_units", active_units)
 
 # %% [markdown]
-# The table that the unit is named after: the same networks, two objectives. Bars above the dashed line are active latents.
+# The same networks, two objectives. Dots above the dashed line are active latents. Look for a cliff, too: after a training this short, latents between the cliff and the line are on their way out, and the count depends on where the line is.
 
 # %%
 rows, activity = [], {}
 for name, model in models.items():
     count, activity[name] = active_units(model, digits.validation.images)
-    rows.append({"model": name, "active units": count, "ELBO": elbos[name].mean().item(), "log p(x)": estimates[name].mean().item()})
+    elbo, log_px = elbos[name].mean().item(), estimates[name].mean().item()
+    rows.append({"model": name, "active units": count, "test ELBO": elbo, "test log p(x)": log_px})
 
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 3), sharey=True, layout="constrained")
-for ax, (name, variances), color in zip(axes, activity.items(), (ORANGE, BLUE)):
-    ax.bar(range(1, len(variances) + 1), variances.sort(descending=True).values, color=color)
-    ax.axhline(0.01, color="black", linestyle="--", linewidth=1)
-    ax.set(yscale="log", xlabel="latents, most active first", title=f"{name}: {int((variances > 0.01).sum())} active")
-axes[0].set(ylabel="variance of the posterior mean")
+figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
+for (name, variances), color, marker in zip(activity.items(), (ORANGE, BLUE), "so"):
+    heights = variances.sort(descending=True).values
+    ax.plot(range(1, len(heights) + 1), heights, f"{marker}-", color=color, markersize=4, label=name)
+ax.axhline(0.01, color="black", linestyle="--", linewidth=1, label="active above")
+ax.set(yscale="log", xlabel="latents, most active first", ylabel="variance of the posterior mean")
+ax.legend(frameon=False)
 plt.show()
 pd.DataFrame(rows).set_index("model").round(1)
 
@@ -595,7 +602,7 @@ check("iwae.resample", resample)
 
 # %% [markdown]
 # Something to send to a friend. With two latents the true posterior can be drawn on a grid: for each $z$ the decoder says how probable the image is. In each panel: a validation image, its true posterior (shaded), the encoder's $q$ (ellipse at two standard deviations), and 200 draws of yours out of 5,000 candidates from $q$. The dots know the
-# shape that the ellipse cannot have; but where $q$ hardly reaches, few candidates stand for many draws.
+# shape that the ellipse cannot have; but where $q$ hardly reaches, few candidates stand for many draws, and where it never reaches, the gap is larger than its estimate says.
 
 # %%
 plane = train(num_samples=1, latents=2, max_steps=1500)
@@ -610,21 +617,33 @@ draws = resample(candidates, log_w, 200)
 gap = torch.logsumexp(log_w, 0) - math.log(len(log_w)) - log_w.mean(0)
 chosen = gap.argsort()[[10, 20, 30, 37]]  # from a small gap to a large one
 
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for ax, n in zip(axes, chosen.tolist()):
-    cloud = torch.cat([draws[:, n], candidates[:, n]])
-    low, high = cloud.quantile(0.001, dim=0), cloud.quantile(0.999, dim=0)
-    (x0, y0), (x1, y1) = (low - 0.25 * (high - low)).tolist(), (high + 0.25 * (high - low)).tolist()
-    first, second = torch.linspace(x0, x1, 90), torch.linspace(y0, y1, 90)
-    grid = torch.cartesian_prod(second, first).flip(1)
+
+def posterior_on(first: Tensor, second: Tensor, image: Tensor) -> Tensor:
+    """p(z|x) on a grid of z, relative to its largest value there; shape (len(second), len(first))."""
+    z = torch.cartesian_prod(second, first).flip(1)
     with torch.no_grad():
-        log_joint = plane.observation_model(grid).log_prob(images[n]).flatten(1).sum(1) + plane.prior(1).log_prob(grid).sum(-1)
-    ax.pcolormesh(first, second, (log_joint - log_joint.max()).exp().view(90, 90), cmap="Greys", shading="gouraud", rasterized=True, vmax=1.6)
+        log_px = torch.cat([plane.observation_model(part).log_prob(image).flatten(1).sum(1) for part in z.split(5000)])
+    log_joint = log_px + plane.prior(1).log_prob(z).sum(-1)
+    return (log_joint - log_joint.max()).exp().view(len(second), len(first))
+
+
+wide = torch.linspace(-5, 5, 201)
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.9), layout="constrained")
+for ax, n in zip(axes, chosen.tolist()):
+    mu, sigma = qz.mu[n], qz.sigma[n]
+    rows, columns = torch.where(posterior_on(wide, wide, images[n]) > 0.01)
+    seen = torch.stack([wide[columns], wide[rows]], dim=1)  # where the posterior is: perhaps not where q is
+    seen = torch.cat([seen - 0.05, seen + 0.05, torch.stack([mu - 2.5 * sigma, mu + 2.5 * sigma])])
+    (x0, y0), (x1, y1) = seen.amin(dim=0).tolist(), seen.amax(dim=0).tolist()
+    first, second = torch.linspace(x0, x1, 90), torch.linspace(y0, y1, 90)
+    shade = posterior_on(first, second, images[n])
+    ax.pcolormesh(first, second, shade, cmap="Greys", shading="gouraud", rasterized=True, vmax=1.6)
     turn = torch.linspace(0, 2 * math.pi, 100)
-    ax.plot(*(qz.mu[n][:, None] + 2 * qz.sigma[n][:, None] * torch.stack([turn.cos(), turn.sin()])), color=ORANGE, label="q of the encoder")
+    ax.plot(*(mu[:, None] + 2 * sigma[:, None] * torch.stack([turn.cos(), turn.sin()])), color=ORANGE, label="q of the encoder")
     ax.scatter(*draws[:, n].T, s=7, color=BLUE, alpha=0.5, linewidths=0, label="resampled")
-    ax.set(title=f"gap {gap[n]:.1f} nats", xlabel="$z_1$", xlim=(x0, x1), ylim=(y0, y1))
-    inset = ax.inset_axes([0.0, 0.76, 0.24, 0.24])
+    ax.set(xlabel="$z_1$", xlim=(x0, x1), ylim=(y0, y1))
+    ax.text(1, 1.04, f"estimated gap\n{gap[n]:.1f} nats", transform=ax.transAxes, ha="right", va="bottom")
+    inset = ax.inset_axes([0.0, 1.03, 0.24, 0.24])  # the image, above its panel
     inset.imshow(images[n, 0], cmap="gray_r")
     inset.set(xticks=[], yticks=[])
 axes[0].set(ylabel="$z_2$")
@@ -656,7 +675,8 @@ plt.show()
 
 # %% [markdown]
 # ## 4 · Going on (no points)
-#
+
+# %% [markdown]
 # ### Optional exercise 4a: the doubly reparameterized gradient
 # Difficulty: ●●● · Time: 25 min · Points: 0
 #
@@ -666,7 +686,7 @@ plt.show()
 #
 # whose signal-to-noise ratio grows with $K$ where $K$ is large. Autograd finds it if you stop the right things: the parameters of $q$ inside $\log q(z\mid x)$, and the weights.
 #
-# **Write** `dreg_surrogate(model, x, num_samples)`, shape `(batch,)`, whose gradient with respect to the *encoder* is that. Its value means nothing: it is a surrogate, and no bound. Then run `check("iwae.dreg", dreg_surrogate)` in a cell of your own; `hint("iwae.dreg")` helps. (The library has it as
+# **Write** `dreg_surrogate(model, x, num_samples)`, shape `(batch,)`, whose gradient with respect to the *encoder* is that. Its value means nothing: it is a surrogate, and no bound. Then run `check("iwae.dreg", dreg_surrogate)` in a cell of your own; `hint("iwae.dreg")` helps. (`progress` lists this check with 2 points; they are a bonus and no part of the 45.) (The library has it as
 # `elbolab.surrogates.DoublyReparameterized`, which grafts this gradient onto the value of $\mathcal L_K$, so that the loss that you see stays a bound.)
 
 # %% nbgrader={"grade": false, "grade_id": "dreg_surrogate", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -703,4 +723,5 @@ progress("iwae")
 # - C. Cremer, Q. Morris and D. Duvenaud, *Reinterpreting Importance-Weighted Autoencoders*, 2017, [arXiv:1704.02916](https://arxiv.org/abs/1704.02916): $\mathcal L_K$ as an ELBO with a better $q$, the one that 3c draws from.
 # - T. Rainforth et al., *Tighter Variational Bounds are Not Necessarily Better*, 2018, [arXiv:1802.04537](https://arxiv.org/abs/1802.04537): exercise 3d.
 # - G. Tucker, D. Lawson, S. Gu and C. J. Maddison, *Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives*, 2019, [arXiv:1810.04152](https://arxiv.org/abs/1810.04152): optional exercise 4a.
-# - A. B. Owen, *Monte Carlo theory, methods and examples*, 2013, chapter 9, [artowen.su.domains/mc](https://artowen.su.domains/mc/): importance sampling at length, and how it fails.
+# - C. Cremer, X. Li and D. Duvenaud, *Inference Suboptimality in Variational Autoencoders*, 2018, [arXiv:1801.03558](https://arxiv.org/abs/1801.03558): optional exercise 4b.
+# - A. B. Owen, *Monte Carlo theory, methods and examples*, 2013, chapter 9, [artowen.su.domains/mc](https://artowen.su.domains/mc/): importance sampling at length, and how it fails. The effective sample size is from A. Kong, *A Note on Importance Sampling using Standardized Weights*, University of Chicago, technical report 348, 1992; resampling from D. B. Rubin, *Using the SIR Algorithm to Simulate Posterior Distributions*, Bayesian Statistics 3, 1988.

@@ -53,7 +53,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 
-from autograder import check, progress
+from autograder import check, hint, progress
 from elbolab.data import load_mnist
 from elbolab.discrete import CategoricalVAE
 from elbolab.gradients import gradient_draws
@@ -237,7 +237,7 @@ exact_model, exact_history = train(expected_cost)
 print(f"validation ELBO, exact: {exact_history[exact_history.split == 'validation'].elbo.iloc[-1]:.1f} nats")
 
 # %% [markdown]
-# All 100 codes, decoded. The first latent chooses the row, the second the column; the frame is darker where more validation images have their code. On the right the posterior of one image, as a 10 × 10 table.
+# All 100 codes, decoded. The first latent chooses the row, the second the column; the frame is darker where more validation images have their code. On the right the posterior of the image that the encoder is least certain of, as a 10 × 10 table; $q$ is a product, so it is a column of probabilities times a row.
 
 # %%
 with torch.no_grad():
@@ -245,7 +245,8 @@ with torch.no_grad():
     pictures = exact_model.decode(codes).sigmoid().view(10, 10, 28, 28)
     posterior = exact_model.logits(digits.validation.images).softmax(-1)  # (images, 2, 10)
     usage = torch.einsum("ni,nj->ij", posterior[:, 0], posterior[:, 1]) / len(posterior)
-    one = torch.einsum("i,j->ij", posterior[0, 0], posterior[0, 1])
+    unsure = int((posterior * posterior.clamp_min(1e-9).log()).sum((1, 2)).argmin())  # the largest entropy
+    one = torch.einsum("i,j->ij", posterior[unsure, 0], posterior[unsure, 1])
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 5.6), layout="constrained", width_ratios=(5, 3))
 frame = 0.6 * (usage / usage.max()).sqrt()
@@ -254,8 +255,8 @@ tiles[:, :, 2:30, 2:30] = pictures
 left.imshow(tiles.permute(0, 2, 1, 3).reshape(320, 320), cmap="gray_r", vmin=0, vmax=1)
 left.set(xticks=range(16, 320, 32), yticks=range(16, 320, 32), xticklabels=range(10), yticklabels=range(10))
 left.set(xlabel="class of latent 2", ylabel="class of latent 1", title="100 codes, decoded")
-image = right.imshow(one, cmap="Blues", vmin=0, vmax=1)
-right.set(xticks=range(10), yticks=range(10), xlabel="class of latent 2", title=f"q(z|x) of a {int(digits.validation.labels[0])}")
+image = right.imshow(one, cmap="Blues", vmin=0)
+right.set(xticks=range(10), yticks=range(10), xlabel="class of latent 2", title=f"q(z|x) of a {int(digits.validation.labels[unsure])}")
 figure.colorbar(image, ax=right, shrink=0.6, label="probability")
 plt.show()
 
@@ -472,7 +473,8 @@ plt.show()
 
 # %% [markdown]
 # ## 4 · Measuring
-#
+
+# %% [markdown]
 # ### Exercise 4a: bias and variance, without fooling yourself
 # Difficulty: ●●○ · Time: 15 min · Points: 8
 #
@@ -591,7 +593,8 @@ if race_results is not None:
 
 # %% [markdown]
 # ## 5 · Twenty latents
-#
+
+# %% [markdown]
 # ### Exercise 5a: a model that nobody can enumerate
 # Difficulty: ●●○ · Time: 10 min · Points: 5
 #
@@ -646,13 +649,26 @@ for ax, (name, images) in zip(axes, strips.items()):
     ax.set_ylabel(name, rotation=0, ha="right", va="center")
 plt.show()
 
+# %% [markdown]
+# And the noise? Here is your leave-one-out at 2 and at 20 latents, both models after 100 steps. There is no exact gradient to compare with at 20. But your `bias_and_variance` can be asked about zero in its place: what it then calls the squared bias is the squared length of the mean gradient, without the noise's share.
+
+# %%
+torch.manual_seed(50)
+young_20 = CategoricalVAE(IMAGE, latents=20, classes=10, pixel_means=pixel_means)
+fit(young_20, Inference(gumbel_estimator), digits, epochs=2, max_steps=100, progress=False)
+for model in (young_model, young_20):
+    logits = model.logits(some_images).detach()
+    draws = gradient_draws(estimators["leave-one-out"], model.cost(some_images), logits, draws=400, wrt="logits")
+    signal, noise = bias_and_variance(draws, torch.zeros_like(logits))
+    print(f"{model.latents:2d} latents: ‖mean gradient‖² {signal:.1f}, variance {noise:.1f}: {noise / signal:.1f} times as much noise as signal")
+
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question_twenty", "locked": true, "schema_version": 3, "solution": false, "task": false}
-# **In two or three sentences**: read your table. Which estimator would you use for 20 latents, and how many nats of the 46 that there is room for does the code use? The score function's variance grew from 2 to 20 latents: why?
+# **In two or three sentences**: read your table. Which estimator would you use for 20 latents, and how many nats of the 46 that there is room for does the code use? There is more noise for each unit of signal at 20 latents than at 2: why?
 #
 # === BEGIN MARK SCHEME ===
 # **Mark scheme**
 # - 1 mark: chooses from the recorded ELBO (the higher, whatever it is called), and reads the KL as the nats used, compared with 46.
-# - 1 mark: says why variance grows with the number of latents: one cost multiplies the score of all latents, so each latent's gradient carries the noise of what the others did; (or: log q is a sum of 20 terms.)
+# - 1 mark: says why the noise grows with the number of latents: one cost multiplies the score of all latents, so each latent's gradient carries the noise of what the others did; (or: log q is a sum of 20 terms.)
 #
 # **Exemplar, 2 of 2**: "Gumbel-softmax: its ELBO is −144, leave-one-out has −156; it uses 12 of 46 nats. The one number f(z) depends on all 20 latents but multiplies each latent's score, so for each of them the other 19 are noise."
 #
@@ -667,7 +683,8 @@ plt.show()
 
 # %% [markdown]
 # ## 6 · Several samples, one bound
-#
+
+# %% [markdown]
 # ### Exercise 6a: VIMCO
 # Difficulty: ●●● · Time: 12 min · Points: 4
 #
@@ -709,13 +726,15 @@ with torch.no_grad():
     log_px = (log_px_z.logsumexp(0) - 2 * math.log(10)).mean()
     logits = exact_model.logits(images)
     elbo = -(expected_cost(exact_model.cost(images), logits) + categorical_kl(logits)).mean()
-    sizes, bounds = (2, 3, 5, 10, 20, 50, 100), []
-    for samples in sizes:
-        q = OneHotCategorical(logits=logits)
+    q = OneHotCategorical(logits=logits)
+
+    def bound(samples: int) -> Tensor:
         z = q.sample((samples,))
-        log_q = q.log_prob(z).sum(-1)
-        log_w = exact_model.log_px(images, z) - 2 * math.log(10) - log_q
-        bounds.append(vimco(log_w, log_q).mean())
+        log_q, number = q.log_prob(z).sum(-1), z.argmax(-1) @ torch.tensor([10, 1])  # which of the 100 codes, (S, images)
+        return vimco(log_px_z.gather(0, number) - 2 * math.log(10) - log_q, log_q).mean()
+
+    sizes = (2, 3, 5, 10, 20, 50, 100)
+    bounds = [sum(bound(samples) for _ in range(20)) / 20 for samples in sizes]
 
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 ax.plot(sizes, bounds, "o-", color=BLUE, label="$L_S$, your bound")
@@ -758,7 +777,8 @@ plt.show()
 
 # %% [markdown]
 # ## 8 · Going on (no points)
-#
+
+# %% [markdown]
 # ### Optional exercise 8a: REBAR, unbiased and relaxed
 # Difficulty: ●●● · Time: 45 min · Points: 0
 #

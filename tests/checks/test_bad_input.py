@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from checking import CODE_CHECKS, verdicts
+from checking import CODE_CHECKS, SOLUTIONS, UNIT_OF, make, verdicts
 
 from autograder.catalogue import all_checks, find_check
 from autograder.verdict import evaluate
@@ -169,6 +169,9 @@ def test_an_interrupt_gets_through():
         evaluate(find_check("vae.bernoulli"), a_student("bernoulli_log_likelihood", interrupt), seed=1)
 
 
+# Finite, smooth, of the right shape, with gradients, and all the rest of an exercise done; only that it means nothing.
+SAMPLED = "    z = model.posterior(x).rsample((num_samples,))\n    value = model.observation_model(z).logits.flatten(2).cos().sum(-1)\n"
+COST = "    cost = f(OneHotCategorical(logits=logits).sample((num_samples,)))\n"
 NONSENSE = {
     "bernoulli_log_likelihood": "def bernoulli_log_likelihood(logits, x):\n    return logits.flatten(1).cos().sum(1)\n",
     "gaussian_kl": "def gaussian_kl(mu_q, log_sigma_q, mu_p, log_sigma_p):\n    return (mu_q * log_sigma_q - mu_p * log_sigma_p).cos().sum(-1)\n",
@@ -177,11 +180,66 @@ NONSENSE = {
         "    def forward(self, model, x):\n        out = model(x)\n        value = out['z'].cos().sum(-1)\n"
         "        return value.mean(), dict.fromkeys(('elbo', 'log_px', 'kl'), value.detach()), out\n"
     ),
+    "ReparameterizedDiagonalGaussian": (
+        "class ReparameterizedDiagonalGaussian:\n    def __init__(self, mu, log_sigma):\n        self.mu, self.log_sigma = mu, log_sigma\n"
+        "    def rsample(self):\n        return (self.mu * self.log_sigma).cos()\n"
+        "    def log_prob(self, z):\n        return (z * self.mu * self.log_sigma).cos()\n"
+    ),
+    "pathwise_gradient": "def pathwise_gradient(f, mu, log_sigma, num_samples):\n    return f(mu + torch.randn(num_samples)).cos().mean()\n",
+    "score_gradient": "def score_gradient(f, mu, log_sigma, num_samples):\n    return f(mu + torch.randn(num_samples)).cos().mean()\n",
+    "importance_estimate": "def importance_estimate(f, p, q, num_samples):\n    return f(q.sample((num_samples,))).cos().mean()\n",
+    "normalized_weights": "def normalized_weights(log_w):\n    return log_w.cos() + 2\n",
+    "effective_sample_size": "def effective_sample_size(log_w):\n    return 1 + log_w.cos().square().sum(0)\n",
+    "over_samples": "def over_samples(f, z):\n    return f(z.flatten(0, 1)).unflatten(0, z.shape[:2]).cos()\n",
+    "log_weights": f"def log_weights(model, x, num_samples):\n{SAMPLED}    return value\n",
+    "importance_weighted_bound": f"def importance_weighted_bound(model, x, num_samples):\n{SAMPLED}    return value.mean(0)\n",
+    "log_likelihood": (
+        "@torch.no_grad()\ndef log_likelihood(model, x, num_samples=5000, chunk=100):\n    qz, total = model.posterior(x), 0.0\n"
+        "    for start in range(0, num_samples, chunk):\n        z = qz.sample((min(chunk, num_samples - start),))\n"
+        "        total = total + model.observation_model(z).logits.flatten(2).cos().sum((0, 2))\n    return total\n"
+    ),
+    "active_units": "def active_units(model, x):\n    v = model.posterior(x).mean.cos().sum(0)\n    return int((v > 0.01).sum()), v\n",
+    "resample": "def resample(z, log_w, num_draws):\n    return z.mean(0).cos().expand(num_draws, -1, -1)\n",
+    "dreg_surrogate": f"def dreg_surrogate(model, x, num_samples):\n{SAMPLED}    return value.mean(0)\n",
+    "categorical_kl": "def categorical_kl(logits):\n    return logits.cos().sum((1, 2)).square()\n",
+    "code_log_likelihood": "def code_log_likelihood(pixel_logits, x):\n    return -(pixel_logits.cos() @ x.T).square()\n",
+    "expected_cost": "def expected_cost(f, logits):\n    return logits.cos().sum((1, 2))\n",
+    "score_function": f"def score_function(f, logits, num_samples):\n{COST}    return cost.cos().mean(0) + logits.cos().sum((1, 2))\n",
+    "leave_one_out": f"def leave_one_out(f, logits, num_samples):\n{COST}    return cost.cos().mean(0) + logits.cos().sum((1, 2))\n",
+    "relaxed_sample": (
+        "def relaxed_sample(logits, temperature, num_samples):\n"
+        "    return (logits + temperature * torch.rand(num_samples, *logits.shape)).cos()\n"
+    ),
+    "straight_through": "def straight_through(soft):\n    return (9 * soft).cos()\n",
+    "negative_elbo": (
+        "def negative_elbo(model, x, estimator):\n    loss = model.logits(x).cos().sum((1, 2))\n"
+        "    return loss, dict.fromkeys(('elbo', 'log_px', 'kl'), loss.detach())\n"
+    ),
+    "bias_and_variance": "def bias_and_variance(draws, exact):\n    return draws.cos().sum(), draws.sin().square().sum()\n",
+    "vimco": "def vimco(log_w, log_q):\n    return (log_w * log_q).cos().sum(0)\n",
 }
 
 
-@pytest.mark.parametrize("target", NONSENSE)
+@pytest.mark.parametrize("target", SOLUTIONS)
 def test_a_smooth_function_of_no_meaning_earns_nothing(target):
-    """Finite, of the right shape, and with gradients: no point is for that alone."""
-    for name, verdict in verdicts(NONSENSE[target], target, 3).items():
-        assert verdict.points == 0, (name, verdict)
+    """No point is for that alone."""
+    for seed in range(3, 6):
+        for name, verdict in verdicts(NONSENSE[target], target, seed).items():
+            assert verdict.points == 0, (name, verdict)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 0.0])
+@pytest.mark.parametrize("target", [t for t in SOLUTIONS if UNIT_OF[t] == "iwae"])
+def test_a_constant_of_the_right_shape_is_not_right(target, value):
+    """What the solution computes is replaced by NaN, infinity or zeros: no value is right, and no comparison with NaN passes."""
+    right = make(SOLUTIONS[target], target)
+
+    def constant(*arguments):
+        found = right(*arguments)
+        return (float(value), found[1] * 0 + value) if isinstance(found, tuple) else found * 0 + value
+
+    for check in CODE_CHECKS:
+        if check.target == target:
+            verdict = say(check, constant)
+            assert verdict.points <= sum(check.behaviors.values()) - max(check.behaviors.values())
+            assert not verdict.findings[0].passed, verdict

@@ -1,7 +1,8 @@
 """Unit 04's checks hold estimators against enumeration: what they accept, what they refuse, and how surely.
 
 Stated: right code fails with probability below 1e-6 a check (means at 6.5 standard errors of 10,000 estimates, variances at 8,
-Kolmogorov's distance with a false alarm of 1e-8 an entry); the listed mistakes are found with probability above 0.99.
+Kolmogorov's distance with a false alarm of 1e-8 an entry); the listed mistakes are found with probability above 0.99, which
+`test_discrete_power.py` computes.
 """
 
 from functools import partial
@@ -132,7 +133,7 @@ def test_a_slow_solution_is_judged_from_fewer_calls(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("target", SAMPLED)
 def test_no_false_alarm(target):
-    for seed in range(1000, 1150):
+    for seed in range(1000, 1100):
         for verdict in verdicts(SOLUTIONS[target], target, seed).values():
             assert verdict.passed, (seed, verdict)
 
@@ -141,7 +142,7 @@ def test_no_false_alarm(target):
 @pytest.mark.parametrize("target", SAMPLED)
 def test_no_false_alarm_for_unusual_solutions(target):
     for name, source in VARIANTS[target].items():
-        for seed in range(2000, 2020):
+        for seed in range(2000, 2015):
             for verdict in verdicts(source, target, seed).values():
                 assert verdict.passed, (name, seed, verdict)
 
@@ -151,6 +152,6 @@ def test_no_false_alarm_for_unusual_solutions(target):
                          ids=lambda m: f"{m.target}-{m.name}")
 def test_mistakes_that_only_chance_could_hide_are_found_every_time(mistake):
     source = apply(SOLUTIONS[mistake.target], mistake.edits)
-    for seed in range(3000, 3025):
+    for seed in range(3000, 3010):
         for verdict in verdicts(source, mistake.target, seed).values():
             assert verdict.misconception and verdict.misconception.name == mistake.name, (seed, verdict)

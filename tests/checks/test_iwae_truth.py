@@ -7,8 +7,8 @@ import torch
 from torch.distributions import Bernoulli, Normal
 
 from autograder.checks.iwae_average import expectation
-from autograder.checks.iwae_calls import layouts
 from autograder.checks.iwae_gradients import bound, dreg_gradient
+from autograder.checks.iwae_layouts import layouts, nested
 from autograder.checks.iwae_truth import Truth, draw_sampled, log_mean_exp
 
 
@@ -96,3 +96,26 @@ def test_layouts_hold_the_order_in_which_rows_were_decoded(order):
     }[order]
     assert any(torch.equal(found, z) for found in layouts(rows, sizes, 4).values())
     assert layouts(rows[:-1], sizes, 4) == {}
+
+
+@pytest.mark.parametrize("outer", ["samples", "examples"])
+@pytest.mark.parametrize("by_sample", [True, False])
+def test_two_loops_are_read_in_their_order(outer, by_sample):
+    """Chunks of 3, 3 and 1 samples, of 4 and 2 examples, whichever loop is the outer one."""
+    z = torch.randn(7, 6, 3)
+    samples, examples = [slice(0, 3), slice(3, 6), slice(6, 7)], [slice(0, 4), slice(4, 6)]
+    chunks = [z[k, b] for k in samples for b in examples] if outer == "samples" else [z[k, b] for b in examples for k in samples]
+    parts = [(chunk if by_sample else chunk.transpose(0, 1)).flatten(0, 1) for chunk in chunks]
+    found = nested(torch.cat(parts), [len(part) for part in parts], 6)
+    assert any(torch.equal(read, z) for read in found)
+    assert nested(torch.cat(parts)[:-1], [len(part) for part in parts], 6) == []
+
+
+def test_latents_are_kept_inside_vmap():
+    from autograder.probes.iwae import SampledVAE
+
+    inputs = draw_sampled(torch.Generator().manual_seed(1))
+    model, z = SampledVAE(inputs["weights"], (784,)), torch.randn(5, 3, 4)
+    torch.vmap(torch.vmap(model.decoder))(z)
+    torch.vmap(model.decoder, in_dims=1)(z)
+    assert torch.equal(model.decoded[0], z) and torch.equal(model.decoded[1], z.transpose(0, 1))

@@ -25,7 +25,7 @@ def label(mistake):
 
 @pytest.mark.parametrize("target", SOLUTIONS)
 def test_solution_gets_every_point(target):
-    for seed in range(25):
+    for seed in range(8):  # tests/honest tries 200
         for verdict in verdicts(SOLUTIONS[target], target, seed).values():
             assert verdict.passed and verdict.points == verdict.max_points, (seed, verdict)
             assert verdict.misconception is None
@@ -50,7 +50,7 @@ def test_mistake_is_named_and_costs_what_it_says(mistake):
 
 @pytest.mark.parametrize(("target", "name", "source"), RIGHT[len(SOLUTIONS):], ids=[f"{t}-{n}" for t, n, _ in RIGHT[len(SOLUTIONS):]])
 def test_unusual_but_right_passes(target, name, source):
-    for seed in range(5):
+    for seed in range(3):
         for verdict in verdicts(source, target, seed).values():
             assert verdict.passed and verdict.misconception is None, (seed, verdict)
 

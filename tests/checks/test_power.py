@@ -10,13 +10,14 @@ Stated for each, for right code with any seed:
 - vae.pathwise_gradient and vae.score_gradient: 3 means at 6.5 standard errors of 20,000 samples (2.4e-10) and 3 variances at 8, whose
   heavier tails stay below 1e-6.
 - iwae.log_weights, iwae.bound: values and gradients are compared exactly at the latents that the code decoded. These are tested to be
-  independent draws of q by six statistics of some 5,000 numbers, at 9.75 standard errors or more: below 1e-9. Code whose latents cannot
-  be read is compared by means of 24 values for each of 6 examples, at 7 standard errors; the values are skewed, so below 1e-6.
-- iwae.log_likelihood: the same, with 300 samples. iwae.importance_estimate: mean and spread of 4,000 draws at 6.5 standard errors.
+  independent draws of q by six statistics of some 5,000 numbers, at 9.75 standard errors or more: below 1e-9.
+- iwae.log_likelihood: the same, with 151 samples. iwae.importance_estimate: mean and spread of 4,000 draws at 6.5 standard errors.
 - iwae.resample: Pearson's statistic with 35 degrees of freedom above 110, twice: below 1e-8.
 - the other checks of unit 02: nothing is random.
 
-The mistakes' side of it, the power, is in test_mistakes.py: each is found in every seed that is tried.
+Unit 04's figures stand in test_discrete_estimators.py. That right code passes with every seed is tested in tests/honest: every solution
+with 200 seeds, every unusual one with as many or, where they are slow, with some tens. Here are those of the latter that are judged
+by means, with more seeds; and the mistakes that only chance could hide. All others are found in every seed that test_mistakes.py tries.
 """
 
 import pytest
@@ -35,7 +36,6 @@ SUBTLE = (
     "samples_shared_across_the_batch", "one_epsilon_for_all_latents", "different_samples_in_one_weight", "averages_the_latents",
     "weights_squared", "samples_for_means",
 )
-UNREAD = "vmap over the samples"
 
 
 def assert_right(source, target, seeds):
@@ -45,21 +45,9 @@ def assert_right(source, target, seeds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", SOLUTIONS)
-def test_no_false_alarm(target):
-    assert_right(SOLUTIONS[target], target, range(1000, 1300))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", STATISTICAL)
 def test_no_false_alarm_with_samples_of_its_own(name):
-    assert_right(VARIANTS["VariationalInference"][name], "VariationalInference", range(2000, 2300))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("target", "name"), [("log_weights", UNREAD), ("importance_weighted_bound", f"{UNREAD} (log-weights)")])
-def test_no_false_alarm_where_the_samples_cannot_be_read(target, name):
-    assert_right(VARIANTS[target][name], target, range(4000, 4100))
+    assert_right(VARIANTS["VariationalInference"][name], "VariationalInference", range(2000, 2100))
 
 
 @pytest.mark.slow

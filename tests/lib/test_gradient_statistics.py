@@ -1,10 +1,10 @@
-"""gradient_statistics against estimators of known bias and variance, and the estimators against the exact gradient by many draws."""
+"""gradient_statistics against estimators whose bias and variance are known."""
 
 from functools import partial
 
 import pytest
 import torch
-from exact import exact_gradient, gradients_of_each, smooth_cost
+from exact import smooth_cost
 
 from elbolab.gradients import (
     LearnedBaseline,
@@ -13,13 +13,9 @@ from elbolab.gradients import (
     gradient_draws,
     gradient_statistics,
     gumbel_softmax,
-    log_prob_one_hot,
     rebar,
     rloo,
-    sample_one_hot,
     score_function,
-    score_surrogate,
-    straight_through_gumbel,
 )
 from elbolab.gradients.categorical import zero_valued
 
@@ -103,47 +99,3 @@ def test_measuring_leaves_gradients_and_logits_alone():
     assert weight.grad is None and logits.grad is None
     with pytest.raises(ValueError, match="3 or more"):
         gradient_statistics(rloo, smooth_cost(), logits, draws=2)
-
-
-# --- many draws: two latents of three classes, where no quadrature reaches ---------------------------------------------
-#
-# 300,000 independent draws. The mean of each of the 6 components has standard error s / sqrt(n) and, so many bounded
-# draws being averaged, a normal distribution. Biased is said where a component is more than 5.5 standard errors off: false alarm
-# 6 * P(|N| > 5.5) = 2e-7. A version whose true bias is 8 standard errors is missed with P(N < -2.5) < 1 %, and a version that
-# is seen 13 off has, but for 1e-6, a true one above 8. So the wrong ones are asked to be 13 off.
-
-DRAWS = 300_000
-
-
-def standard_errors_off(estimator):
-    logits, f = torch.randn(1, 2, 3, generator=torch.Generator().manual_seed(3)), smooth_cost()
-    draws = gradients_of_each(estimator, f, logits, DRAWS)
-    return ((draws.mean(0) - exact_gradient(f, logits)[0]) / (draws.std(0) / DRAWS**0.5)).abs().max().item()
-
-
-def own_sample_baseline(f, logits):
-    return score_function(f, logits, 4, baseline=lambda cost, x: cost.mean(0))
-
-
-def uncorrected_rebar(f, logits):
-    return rebar(f, logits) - 0.5 * gumbel_softmax(f, logits) + 0.5 * gumbel_softmax(f, logits).detach()
-
-
-def cost_not_detached(f, logits):
-    # The cost at relaxed samples keeps its gradient beside the score term: counted twice.
-    z = sample_one_hot(logits, 2)
-    return score_surrogate(f(z), log_prob_one_hot(logits, z)) + gumbel_softmax(f, logits)
-
-
-@pytest.mark.parametrize("estimator", [
-    score_function, rloo, partial(rloo, num_samples=4), partial(rebar, temperature=0.3), partial(rebar, eta=0.5, num_samples=2),
-])
-def test_unbiased_estimators_are_near_the_exact_gradient(estimator):
-    assert standard_errors_off(estimator) < 5.5
-
-
-@pytest.mark.parametrize("estimator", [
-    gumbel_softmax, straight_through_gumbel, own_sample_baseline, uncorrected_rebar, cost_not_detached,
-])
-def test_biased_and_wrong_ones_fail_the_same_test(estimator):
-    assert standard_errors_off(estimator) > 13

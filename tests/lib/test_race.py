@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -34,16 +35,24 @@ def test_the_table_has_means_and_spreads_over_the_seeds(race):
     table = race_table(race)
     assert list(table.index) == ["enumeration", "VIMCO, 10 samples", "Gumbel-softmax, τ = 1"]
     row = table.loc["enumeration"]
-    assert row["seeds"] == 3 and row["-ELBO"] == pytest.approx(146.0) and row["spread"] == pytest.approx(1.0)
+    assert row["seeds"] == 3 and row["-ELBO"] == pytest.approx(146.0) and row["spread"] == pytest.approx(1.0) and row["-log p(x)"] == pytest.approx(145.0)
     assert row["codes a step"] == 100 and row["ms a step"] == 5.0
     # Variance 8, 8, 16 at exact squared lengths 2, 2, 4: four times in each measurement.
     assert row["variance"] == pytest.approx(4.0)
+    assert row["last variance"] == 16.0 and table["seeds"].dtype.kind == table["codes a step"].dtype.kind == "i"
     assert math.isnan(table.loc["VIMCO, 10 samples", "bias"]) and table.loc["VIMCO, 10 samples", "variance"] == pytest.approx(4.0)
 
 
 def test_the_table_shows_a_collapse_that_the_kl_hides(race):
     row = race_table(race).loc["Gumbel-softmax, τ = 1"]
-    assert row["KL"] == pytest.approx(4.6) and row["I(x; z)"] == 0.0
+    assert row["KL"] == pytest.approx(4.6) and row["I(x; z)"] == 0.0 and row["collapsed"] == row["seeds"] == 2
+    assert race_table(race).loc["enumeration", "collapsed"] == 0
+
+
+def test_the_table_has_a_bias_where_most_intervals_show_one(race):
+    # Squared bias 0.5, 0.5, 0.5 at exact squared lengths 2, 2, 4: a quarter in most measurements. That of 0.05 has intervals around 0.
+    assert race_table(race).loc["Gumbel-softmax, τ = 1", "bias"] == pytest.approx(0.25)
+    assert math.isnan(race_table({"runs": [a_run("rebar", seed, 150.0, bias=0.05) for seed in range(3)]}).loc["REBAR", "bias"])
 
 
 def test_other_pixels_are_another_race(race):
@@ -80,3 +89,25 @@ def test_every_estimator_has_a_look_of_its_own():
     looks = [(color, style) for _, color, style in ESTIMATORS.values()]
     assert len(set(looks)) == len(looks)
     assert len({title for title, _, _ in ESTIMATORS.values()}) == len(ESTIMATORS)
+
+
+def test_what_the_lecture_says_of_the_stored_race_is_so():
+    """Section 10 of lecture 04 in words; its numbers it reads from the file itself."""
+    table = race_table(load_race(Path(__file__).parents[2] / "course" / "04_discrete" / "race.json"))
+    sick, cured, exact = (ESTIMATORS[name][0].replace(r"$\tau$", "τ")
+                          for name in ("gumbel-softmax 1.0 (torch init)", "gumbel-softmax 1.0", "enumeration (torch init)"))
+    assert table.loc["enumeration", "-ELBO"] == table["-ELBO"].min() or table.loc["enumeration", "-ELBO"] < 146
+    if sick in table.index:
+        row = table.loc[sick]
+        assert 2 * row["collapsed"] > row["seeds"] and row["KL"] > 4.5 and row["-ELBO"] > 205
+        assert row["last variance"] == table.drop(index=[n for n in table.index if n.startswith("enumeration")])["last variance"].min()
+    if "VIMCO, 10 samples" in table.index:
+        assert table.loc["VIMCO, 10 samples", "-log p(x)"] == table["-log p(x)"].min()
+    if cured in table.index:
+        assert table.loc[cured, "collapsed"] == 0
+    if exact in table.index:
+        assert table.loc[exact, "collapsed"] == 0 and table.loc[exact, "-ELBO"] > table.loc["enumeration", "-ELBO"]
+    for name in table.index.intersection(["score function, 1 sample", "RLOO, 2 samples", "RLOO, 10 samples", "REBAR"]):
+        assert math.isnan(table.loc[name, "bias"])
+    for name in table.index[table.index.str.startswith(("Gumbel-softmax, τ = 0.5", "straight-through"))]:
+        assert table.loc[name, "bias"] > 0

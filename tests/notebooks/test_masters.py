@@ -195,6 +195,7 @@ def test_lint_is_content_with_a_complete_unit(course, checks):
     ('# **Exemplar, 1 of 2**: "It becomes larger." (not by how much)\n', "", "Exemplar"),
     ('"grade_id": "question_why"', '"grade_id": "question_other"', "question_why"),
     ("import os", "%matplotlib inline\nimport os", "magic"),
+    ("# **Points**: 5", "# **Points**: 5\n#\n# Stuck? `hint(\"demo.double\")`.", "speaks of hint(...) and does not import it"),
 ])
 def test_lint_names_what_is_missing(course, checks, old, new, words):
     edit(course, old, new)

@@ -1,0 +1,124 @@
+"""How surely unit 04's statistical checks find what is wrong: their power, from the measured bias and its standard error.
+
+Statistical are four of the twelve: discrete.score, discrete.rloo, discrete.relaxed, and discrete.race, whose table holds the student's own
+random numbers. In the others nothing is random, and the mistakes named there are told exactly (`test_mistakes.py`).
+
+- score, rloo: a mean that is off by 6.5 + 2.33 standard errors passes with a probability of 1 %, and so does a variance that is off by
+  8 + 2.33. What is *seen* 4.75 further off than that is truly as far off, but for one in a million. So each mistake has to be seen 7.1
+  beyond what is allowed. Mistakes told from the recorded codes, or from a shape, without any chance in it are in EXACT.
+- relaxed: an entry's distribution that is truly d away from the right one passes, with n values and a bound c, with probability
+  exp(-2 n (d - c)^2) at most (Hoeffding's inequality, at the point where they differ most).
+- race: the estimate of a squared bias that is not there is at worst (chi-squared with one degree of freedom - 1) variance / N.
+"""
+
+import math
+
+import pytest
+import torch
+from checking import MISTAKES, SOLUTIONS, UNIT_OF, make
+
+from autograder.catalogue import find_check
+from autograder.checks.discrete_estimates import CALLS as TIMES
+from autograder.checks.discrete_estimates import SIGMAS, Estimates, rloo_estimate, score_estimate
+from autograder.checks.discrete_relaxed import CALLS, FALSE_ALARM, SAMPLES, TILE, columns, distance, readings
+from autograder.checks.discrete_tables import NOISE, judge_race_truth
+from autograder.mistakes import apply
+from autograder.probing import run_probe
+from autograder.verdict import draw_inputs
+
+MISSED, UNLUCKY, VARIANCE_SIGMAS, MANY = 2.33, 4.75, 8.0, 50_000
+RIGHT = {"score_function": ("discrete.score", score_estimate), "leave_one_out": ("discrete.rloo", rloo_estimate)}
+# Told from shapes, from repeated or impossible codes, or from gradients that are all the same: nothing is left to chance.
+EXACT = {"averaged_over_the_batch", "samples_not_averaged", "fixed_seed", "one_sample_for_the_batch", "argmax_for_sample", "relaxed_samples",
+         "enumerated_for_sampled", "value_is_a_surrogate"}
+# Mistakes in the distribution of a relaxed sample; the others are told from shapes, sums, hard values and repeated noise.
+DISTRIBUTIONS = {"temperature_multiplied", "temperature_ignored", "temperature_on_the_logits_only", "temperature_on_the_noise_only",
+                 "gumbel_sign_lost", "one_log_missing", "gaussian_noise", "uniform_noise", "probabilities_for_logits", "logits_ignored"}
+
+
+def mistakes(targets, wanted):
+    found = [m for m in MISTAKES if UNIT_OF[m.target] == "discrete" and m.target in targets and wanted(m.name)]
+    return pytest.mark.parametrize("mistake", found, ids=lambda m: f"{m.target}-{m.name}")
+
+
+def beyond_what_is_allowed(e):
+    """The most telling number: standard errors that a mean or a variance is off, minus those that are allowed."""
+    n, telling = len(e.values), []
+    for estimates, want in ((e.values, e.truth.value), (e.slopes, e.truth.gradient()), (e.theta_slopes, e.truth.theta_gradient())):
+        if estimates is None:
+            return math.inf  # no gradient at all
+        error = (estimates.std(0) / n**0.5).clamp_min(1e-9)
+        telling.append((((estimates.mean(0) - want).abs() - 1e-5) / error).max() - SIGMAS)
+    variance = e.slopes.var(0)
+    fourth = (e.slopes - e.slopes.mean(0)).pow(4).mean(0)
+    error = ((fourth - variance**2).clamp_min(0) / n).sqrt().clamp_min(1e-9)
+    telling.append((((variance - e.truth.variance(e.right)).abs() - 1e-6) / error).max() - VARIANCE_SIGMAS)
+    return float(max(telling))
+
+
+def measured(source, target, seed):
+    """The larger of the two problems' numbers: the check fails what fails in one of them."""
+    name, right = RIGHT[target]
+    check = find_check(name)
+    inputs = draw_inputs(check, seed)
+    outputs = run_probe(check.probe, make(source, target), inputs, seed, 60.0)
+    each = [Estimates(problem, calls, right) for problem, calls in zip(inputs["problems"], outputs["problems"], strict=True)]
+    assert all(len(calls) for calls in outputs["problems"])
+    return max(beyond_what_is_allowed(e) for e in each)
+
+
+@pytest.mark.parametrize("target", RIGHT)
+def test_right_code_is_within_what_is_allowed(target):
+    assert all(measured(SOLUTIONS[target], target, seed) < 0 for seed in range(5))
+
+
+@pytest.mark.slow
+@mistakes(RIGHT, lambda name: name not in EXACT)
+def test_wrong_estimators_are_found_with_power_above_99_per_cent(mistake):
+    source = apply(SOLUTIONS[mistake.target], mistake.edits)
+    for seed in (1, 2):
+        assert measured(source, mistake.target, seed) > MISSED + UNLUCKY, seed
+
+
+@pytest.mark.slow
+@mistakes(["relaxed_sample"], lambda name: name in DISTRIBUTIONS)
+def test_wrong_relaxed_samples_are_found_with_power_above_99_per_cent(mistake):
+    student = make(apply(SOLUTIONS[mistake.target], mistake.edits), mistake.target)
+    for seed in range(5):
+        beyond = []
+        for problem in draw_inputs(find_check("discrete.relaxed"), seed)["problems"]:
+            logits, temperature = problem["logits"][:2], problem["temperature"]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                y = student(logits, temperature, MANY).double()
+            y = y[y.isfinite().flatten(1).all(1)]  # u = 0, one draw in 16 million, is found without a test
+            w = readings(y, logits.double(), temperature)["right"]
+            beyond += [distance(values, lambda v, c=w.shape[-1]: 1 - (1 - v) ** (c - 1)) - needed(len(values)) for values in columns(w)]
+        assert max(beyond) > 0, seed
+
+
+def needed(seen):
+    """The distance, seen in so many values, from which a mistake is found with 99 %: allowed, missed, and seen by luck."""
+    n = CALLS * SAMPLES * TILE * seen // MANY  # the check has CALLS * SAMPLES * TILE where this test has MANY
+    return math.sqrt(math.log(2 / FALSE_ALARM) / (2 * n)) + math.sqrt(math.log(100) / (2 * n)) + math.sqrt(math.log(2e6) / (2 * seen))
+
+
+def test_the_race_s_false_alarm():
+    """From 200 draws, the fewest that the exercise allows, of the worst covariance: all variance in one direction, twice."""
+    largest = NOISE * 200 + 1  # (chi-squared - 1) / 200 above NOISE
+    assert 2 * math.erfc(math.sqrt(largest / 2)) <= 1e-6
+
+
+def test_the_race_finds_draws_held_against_another_gradient():
+    """The exercise's leave-one-out has a variance of 2.3 ||g||^2 or so. Held against 0, or against 2 g, it seems to have a squared bias of
+    ||g||^2, whose estimate from 200 draws has a standard deviation of 2 sqrt(2.3 / 200) ||g||^2 at most: three of them above an eighth of the variance."""
+    others = {"enumeration": (0.0, 0.0), "score function": (0.4, 4800.0), "Gumbel-softmax": (0.1, 3.0), "straight-through": (0.12, 6.7)}
+    assert (1 - NOISE * 2.3) / (2 * math.sqrt(2.3 / 200) + math.sqrt(2) * 2.3 / 200) > MISSED
+    assert judge_race_truth(others | {"leave-one-out": (0.01, 2.3)}).passed
+    assert judge_race_truth(others | {"leave-one-out": (1.0, 2.3)}).misconception == "bias_where_there_is_none"
+
+
+def test_as_many_estimates_as_the_check_says():
+    check = find_check("discrete.score")
+    inputs = draw_inputs(check, 0)
+    assert all(len(p["logits"]) // 2 * TIMES == 10_000 for p in inputs["problems"])
