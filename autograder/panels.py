@@ -89,14 +89,15 @@ def hint_panel(check: Check, level: int) -> str:
 
 
 def progress_panel(checks: Sequence[Check], state: Mapping[str, Mapping[str, Any]]) -> str:
-    """A bar of points and a row for each check."""
-    total = sum(c.max_points for c in checks)
+    """A bar of points and a row for each check; a bonus has a row, and no part of the bar."""
+    counted = [c for c in checks if not c.bonus]
+    total = sum(c.max_points for c in counted)
 
     def points(check: Check) -> float:
         value = state.get(check.name, {}).get("points", 0)
         return min(float(value), check.max_points) if isinstance(value, (int, float)) else 0.0
 
-    have = sum(map(points, checks))
+    have = sum(map(points, counted))
     share = 100 * have / total if total else 0
     bar = (
         f'<div style="background:{GOOD}22;border-radius:5px;height:10px;margin:6px 0;overflow:hidden">'
@@ -111,7 +112,8 @@ def progress_panel(checks: Sequence[Check], state: Mapping[str, Mapping[str, Any
         rows.append(
             f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
             f'<td style="{cell}"><code>{escape(check.name)}</code></td><td style="{cell}">{code(check.title)}</td>'
-            f'<td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}</td></tr>'
+            f'<td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}'
+            f'{" (bonus)" if check.bonus else ""}</td></tr>'
         )
     head = f"<b>{have:g} of {total} points</b> checked so far"
     return box(ASIDE, f"{head}{bar}<table style='border-collapse:collapse;font-size:13px'>{''.join(rows)}</table>")

@@ -80,6 +80,7 @@ class Check:
         hints: three levels, from a nudge to nearly the answer.
         misconceptions: the mistakes that `judge` can name.
         read_on: where the lecture explains it.
+        bonus: an optional exercise's: its points are no part of the notebook's sum.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Check:
     hints: tuple[str, str, str]
     misconceptions: tuple[Misconception, ...] = ()
     read_on: str = ""
+    bonus: bool = False
 
     @property
     def max_points(self) -> int:

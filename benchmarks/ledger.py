@@ -112,12 +112,13 @@ def verdict(now: float, then: float, tolerance: float, where: str) -> str:
 
 
 def read_entries(folder: Path = LEDGER) -> dict[str, dict]:
-    """Entries by name: those that reproduce the same source together, in the order of their numbers."""
+    """Entries by name: log-likelihoods first, those that reproduce the same source together, in the order of their numbers."""
     entries = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
     def place(name):
-        source = (entries[name]["reported"] or {"source": ""})["source"]
-        return source, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+        higher, reported = entries[name]["better"] == "higher", entries[name]["reported"]
+        source = reported["source"] if higher and reported else ""
+        return not higher, source, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
     return {name: entries[name] for name in sorted(entries, key=place)}
 

@@ -247,10 +247,11 @@ WRONG_SURROGATES = {
 }
 
 
-def checked(name: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str, target: str | None = None) -> Check:
+def checked(name: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str, **more: Any) -> Check:
     key = f"iwae.{name}"
-    return Check(name=key, target=target or name, title=title, behaviors=behaviors, draw=draw, probe=probe, judge=judge, hints=HINTS[key],
-                 misconceptions=misconceptions(key), read_on=f"Lecture 02, {read_on}")
+    more = {"target": name} | more
+    return Check(name=key, title=title, behaviors=behaviors, draw=draw, probe=probe, judge=judge, hints=HINTS[key],
+                 misconceptions=misconceptions(key), read_on=f"Lecture 02, {read_on}", **more)
 
 
 CHECKS = (
@@ -259,5 +260,5 @@ CHECKS = (
     checked("active_units", "How many latents say something", {"variances": 2, "count": 1}, draw_active_units, probe_active_units,
             judge_active_units, "active units"),
     checked("dreg", "A surrogate with the doubly reparameterized gradient", {"gradient": 2}, draw_dreg, probe_dreg, judge_dreg,
-            "the encoder's gradient", "dreg_surrogate"),
+            "the encoder's gradient", target="dreg_surrogate", bonus=True),
 )

@@ -686,7 +686,7 @@ plt.show()
 #
 # whose signal-to-noise ratio grows with $K$ where $K$ is large. Autograd finds it if you stop the right things: the parameters of $q$ inside $\log q(z\mid x)$, and the weights.
 #
-# **Write** `dreg_surrogate(model, x, num_samples)`, shape `(batch,)`, whose gradient with respect to the *encoder* is that. Its value means nothing: it is a surrogate, and no bound. Then run `check("iwae.dreg", dreg_surrogate)` in a cell of your own; `hint("iwae.dreg")` helps. (`progress` lists this check with 2 points; they are a bonus and no part of the 45.) (The library has it as
+# **Write** `dreg_surrogate(model, x, num_samples)`, shape `(batch,)`, whose gradient with respect to the *encoder* is that. Its value means nothing: it is a surrogate, and no bound. Then run `check("iwae.dreg", dreg_surrogate)` in a cell of your own; `hint("iwae.dreg")` helps. (The library has it as
 # `elbolab.surrogates.DoublyReparameterized`, which grafts this gradient onto the value of $\mathcal L_K$, so that the loss that you see stays a bound.)
 
 # %% nbgrader={"grade": false, "grade_id": "dreg_surrogate", "locked": false, "schema_version": 3, "solution": true, "task": false}

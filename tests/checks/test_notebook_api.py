@@ -209,3 +209,10 @@ def test_a_folder_that_cannot_be_written_to(right, tmp_path, capsys):
     progress()
     assert "Hint 1 of 3" in capsys.readouterr().out
     assert [p.name for p in tmp_path.iterdir()] == [PROGRESS_FILE], "no temporary file is left"
+
+
+def test_a_bonus_is_listed_and_not_counted():
+    counted, bonus = find_check("iwae.resample"), find_check("iwae.dreg")
+    assert bonus.bonus and not counted.bonus
+    html = progress_panel([counted, bonus], {bonus.name: {"points": bonus.max_points, "passed": True}})
+    assert f"0 of {counted.max_points} points" in html and f"{bonus.max_points} of {bonus.max_points} (bonus)" in html
