@@ -56,11 +56,8 @@ def finding_row(check: Check, finding: Finding, said: str) -> str:
     count = check.behaviors[finding.behavior]
     points = f"{count} point" + ("s" if count != 1 else "")
     text = "" if finding.message == said else code(finding.message)
-    if finding.expected or finding.got:
-        text += (
-            f'<div style="opacity:.8">expected <code>{escape(finding.expected)}</code></div>'
-            f'<div style="opacity:.8">got <code>{escape(finding.got)}</code></div>'
-        )
+    for label, shown in (("expected", finding.expected), ("got", finding.got)):
+        text += f'<div style="opacity:.8">{label} <code>{escape(shown)}</code></div>' if shown else ""
     return (
         f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
         f'<td style="{cell};white-space:nowrap"><b>{escape(finding.behavior)}</b></td>'

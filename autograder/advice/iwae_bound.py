@@ -14,7 +14,7 @@ BOUND = {name: (title, advice, costs) for name, (title, advice, costs, _) in WEI
         "That is the logarithm of a product. The weights themselves have to be averaged: logsumexp(log_w, dim=0) - log K.", BOTH,
     ),
     "log_k_missing": (
-        "- log K is missing: the weights are summed and not averaged.",
+        "log K is not subtracted: the weights are summed and not averaged.",
         "log (1/K) sum_k w_k = logsumexp(log_w, dim=0) - log K. Without it the number grows with K by itself and bounds nothing.", VALUE,
     ),
     "log_k_added": ("log K is added; it has to be subtracted.", "log (1/K) = - log K.", VALUE),

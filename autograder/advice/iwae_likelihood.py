@@ -15,7 +15,7 @@ LIKELIHOOD = {
         "Add up sums of weights, not means; subtract log K once, at the end.", VALUE,
     ),
     "mean_of_logs": ("This is the mean of the log-weights, the ELBO.", "logsumexp over all K samples, minus log K.", VALUE),
-    "log_k_missing": ("- log K is missing.", "Subtract log(num_samples) at the end.", VALUE),
+    "log_k_missing": ("log K is not subtracted.", "Subtract log(num_samples) at the end.", VALUE),
     "log_of_the_chunk": (
         "The logarithm of the chunk is subtracted, not that of all samples.",
         "Subtract log(num_samples), once, at the end.", VALUE,
