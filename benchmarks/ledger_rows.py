@@ -142,6 +142,8 @@ ROWS = {
         batch=128,
         schedule=falling_schedule,
         start="model01",
+        published_epochs=3280,
+        published="3,280 passes over 60,000 images",
     ),
     "vae-1": burda("VAE", 1, -86.76, 200),
     "vae-5": burda("VAE", 5, -86.47, 150),
