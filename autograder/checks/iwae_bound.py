@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.advice.iwae import HINTS, misconceptions
 from autograder.checks.iwae_calls import NO_DRAWS_OF_Q, Calls, Sampled, find_samples, samples_fault
 from autograder.checks.iwae_candidates import kl_clamped
+from autograder.checks.iwae_functions import exercise
 from autograder.checks.iwae_gradients import find_gradient
 from autograder.checks.iwae_naming import name_bound, name_weights
 from autograder.checks.iwae_truth import draw_sampled, log_mean_exp
 from autograder.checks.vae_calls import shown
 from autograder.probes.iwae import probe_bound, probe_log_weights
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Finding, failed, passed
 
 __all__ = ["CHECKS"]
 
@@ -110,28 +110,8 @@ def judge_log_weights(calls: Calls) -> list[Finding]:
 
 
 CHECKS = (
-    Check(
-        name="iwae.log_weights",
-        target="log_weights",
-        title="The log-weights of K samples, in one batch",
-        behaviors=WEIGHTS,
-        draw=draw_sampled,
-        probe=probe_log_weights,
-        judge=judge_either(judge_log_weights, WEIGHTS),
-        hints=HINTS["iwae.log_weights"],
-        misconceptions=misconceptions("iwae.log_weights"),
-        read_on="Lecture 02, the log-weights",
-    ),
-    Check(
-        name="iwae.bound",
-        target="importance_weighted_bound",
-        title="The importance-weighted bound",
-        behaviors=BOUND,
-        draw=draw_sampled,
-        probe=probe_bound,
-        judge=judge_either(judge_bound, BOUND),
-        hints=HINTS["iwae.bound"],
-        misconceptions=misconceptions("iwae.bound"),
-        read_on="Lecture 02, a tighter bound",
-    ),
+    exercise("log_weights", "The log-weights of K samples, in one batch", WEIGHTS, draw_sampled, probe_log_weights,
+             judge_either(judge_log_weights, WEIGHTS), "the log-weights"),
+    exercise("bound", "The importance-weighted bound", BOUND, draw_sampled, probe_bound, judge_either(judge_bound, BOUND),
+             "a tighter bound", target="importance_weighted_bound"),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.checks.iwae_functions import function, name_of
+from autograder.checks.iwae_functions import exercise, name_of
 from autograder.checks.vae_calls import close, shown
 from autograder.probes.iwae_functions import probe_over_samples, probe_resample
 from autograder.verdict import Finding, failed, passed, unjudged, untouched
@@ -148,8 +148,8 @@ def shared(got: Tensor, z: Tensor, log_w: Tensor) -> bool:
 
 
 CHECKS = (
-    function("over_samples", "K samples through a network in one call", {"values": 2, "one_call": 1}, draw_over_samples,
+    exercise("over_samples", "K samples through a network in one call", {"values": 2, "one_call": 1}, draw_over_samples,
              probe_over_samples, judge_over_samples, "folding samples into the batch"),
-    function("resample", "A posterior sample by resampling", {"picks": 1, "weights": 2, "far": 1}, draw_resample, probe_resample,
+    exercise("resample", "A posterior sample by resampling", {"picks": 1, "weights": 2, "far": 1}, draw_resample, probe_resample,
              judge_resample, "the posterior that the weights know"),
 )

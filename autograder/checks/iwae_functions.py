@@ -17,7 +17,7 @@ from autograder.probes.iwae_functions import (
 )
 from autograder.verdict import Check, Finding, failed, passed, unjudged, untouched
 
-__all__ = ["CHECKS", "function", "name_of"]
+__all__ = ["CHECKS", "exercise", "name_of"]
 
 
 def name_of(got: Tensor, table: dict[str, Tensor], rtol: float = 1e-4, atol: float = 1e-5) -> str | None:
@@ -204,19 +204,20 @@ def wrong_ess(log_w: Tensor) -> dict[str, Tensor]:
     }
 
 
-def function(name: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str) -> Check:
-    key = f"iwae.{name}"
-    return Check(name=key, target=name, title=title, behaviors=behaviors, draw=draw, probe=probe, judge=judge, hints=HINTS[key],
-                 misconceptions=misconceptions(key), read_on=f"Lecture 02, {read_on}")
+def exercise(name: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str, **more: Any) -> Check:
+    """A check of unit 02, with what the advice says to its name; `read_on` names the lecture's section."""
+    key, more = f"iwae.{name}", {"target": name} | more
+    return Check(name=key, title=title, behaviors=behaviors, draw=draw, probe=probe, judge=judge, hints=HINTS[key],
+                 misconceptions=misconceptions(key), read_on=f"Lecture 02, {read_on}", **more)
 
 
 CHECKS = (
-    function("importance_estimate", "An expectation under p from samples of q", {"value": 2, "samples": 1}, draw_estimate,
+    exercise("importance_estimate", "An expectation under p from samples of q", {"value": 2, "samples": 1}, draw_estimate,
              probe_importance_estimate, judge_estimate, "importance sampling"),
-    function("normalized_weights", "Weights that sum to one over the samples", {"value": 1, "far": 1}, draw_log_weights,
+    exercise("normalized_weights", "Weights that sum to one over the samples", {"value": 1, "far": 1}, draw_log_weights,
              probe_normalized_weights, judge_on_log_weights(lambda t: torch.softmax(t, 0), wrong_normalized, "The normalized weights are"),
              "how many samples are left"),
-    function("effective_sample_size", "How many samples the weights leave", {"value": 1, "far": 1}, draw_log_weights,
+    exercise("effective_sample_size", "How many samples the weights leave", {"value": 1, "far": 1}, draw_log_weights,
              probe_effective_sample_size, judge_on_log_weights(ess, wrong_ess, "The effective sample size is"),
              "how many samples are left"),
 )

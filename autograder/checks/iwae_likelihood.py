@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.advice.iwae import HINTS, misconceptions
 from autograder.checks.iwae_calls import Sampled, samples_fault
+from autograder.checks.iwae_functions import exercise
 from autograder.checks.iwae_gradients import CLOSE, bound, distance, dreg_gradient
 from autograder.checks.iwae_truth import Truth, draw_sampled, log_mean_exp
 from autograder.checks.vae_calls import close, shown
 from autograder.probes.iwae import probe_active_units, probe_dreg, probe_likelihood
-from autograder.verdict import Check, Finding, failed, passed, unjudged, untouched
+from autograder.verdict import Finding, failed, passed, unjudged, untouched
 
 __all__ = ["CHECKS"]
 
@@ -247,18 +247,11 @@ WRONG_SURROGATES = {
 }
 
 
-def checked(name: str, title: str, behaviors: dict[str, int], draw, probe, judge, read_on: str, **more: Any) -> Check:
-    key = f"iwae.{name}"
-    more = {"target": name} | more
-    return Check(name=key, title=title, behaviors=behaviors, draw=draw, probe=probe, judge=judge, hints=HINTS[key],
-                 misconceptions=misconceptions(key), read_on=f"Lecture 02, {read_on}", **more)
-
-
 CHECKS = (
-    checked("log_likelihood", "log p(x) from many samples, in bounded memory", {"value": 2, "memory": 1, "encoder": 1, "graph": 1},
-            draw_likelihood, probe_likelihood, judge_likelihood, "the test log-likelihood"),
-    checked("active_units", "How many latents say something", {"variances": 2, "count": 1}, draw_active_units, probe_active_units,
-            judge_active_units, "active units"),
-    checked("dreg", "A surrogate with the doubly reparameterized gradient", {"gradient": 2}, draw_dreg, probe_dreg, judge_dreg,
-            "the encoder's gradient", target="dreg_surrogate", bonus=True),
+    exercise("log_likelihood", "log p(x) from many samples, in bounded memory", {"value": 2, "memory": 1, "encoder": 1, "graph": 1},
+             draw_likelihood, probe_likelihood, judge_likelihood, "the test log-likelihood"),
+    exercise("active_units", "How many latents say something", {"variances": 2, "count": 1}, draw_active_units, probe_active_units,
+             judge_active_units, "active units"),
+    exercise("dreg", "A surrogate with the doubly reparameterized gradient", {"gradient": 2}, draw_dreg, probe_dreg, judge_dreg,
+             "the encoder's gradient", target="dreg_surrogate", bonus=True),
 )

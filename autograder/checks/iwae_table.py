@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from autograder.advice.iwae import HINTS, misconceptions
+from autograder.checks.iwae_functions import exercise
 from autograder.probes.iwae_functions import probe_bounds_table
-from autograder.verdict import Check, Finding, failed, passed
+from autograder.verdict import Finding, failed, passed
 
 __all__ = ["CHECKS"]
 
@@ -106,10 +106,6 @@ def judge_growth(rows: list[tuple[float, ...]]) -> Finding:
 
 
 CHECKS = (
-    Check(
-        name="iwae.bounds_table", target="bound_results", title="A table of bounds for growing K", behaviors={"table": 1, "values": 1,
-            "growth": 2},
-        draw=draw, probe=probe_bounds_table, judge=judge_bounds, hints=HINTS["iwae.bounds_table"],
-        misconceptions=misconceptions("iwae.bounds_table"), read_on="Lecture 02, a tighter bound",
-    ),
+    exercise("bounds_table", "A table of bounds for growing K", {"table": 1, "values": 1, "growth": 2}, draw, probe_bounds_table,
+             judge_bounds, "a tighter bound", target="bound_results"),
 )
