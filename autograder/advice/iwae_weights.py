@@ -130,6 +130,11 @@ WEIGHTS = {
         "All latents of a sample share the same noise.",
         "Draw noise of shape (K, batch, M).", SAMPLES, SAMPLES,
     ),
+    "antithetic_samples": (
+        "The samples of an example are not independent: they balance each other.",
+        "Mirrored or stratified noise gives a bound, too, but another one than L_K: draw all num_samples with qz.rsample((num_samples,)).",
+        SAMPLES, SAMPLES,
+    ),
     "same_samples_in_every_call": (
         "Every call draws the same samples.",
         "Set no seed inside the function: each call has to draw afresh.", SAMPLES, SAMPLES,

@@ -108,7 +108,7 @@ def shared(z: Tensor) -> bool:
 
 
 def spread(noise: Tensor, dim: int) -> tuple[float, float]:
-    """Mean of (sum over dim)^2 / size: 1 for independent standard normals, the size where the noise is shared; and its error."""
+    """Mean of (sum over dim)^2 / size, and its error: 1 for independent standard normals, the size where shared, 0 where they cancel."""
     sums = noise.sum(dim).square() / noise.shape[dim]
     return float(sums.mean()), SIGMAS * (2 / sums.numel()) ** 0.5
 
@@ -131,6 +131,9 @@ def samples_fault(call: Sampled) -> str | None:
             common[name] = value / noise.shape[dim]  # noise shared along one dimension is little noise along the others, too
     if common:
         return max(common, key=common.__getitem__)
+    value, chance = spread(noise, 0)
+    if k > 1 and value < size * (1 - 1.5 * chance):
+        return "antithetic_samples"
     if abs(size - 1) <= 1.5 * error and abs(float(noise.mean())) <= error:
         return None
     each = noise.square().mean((0, 1)) * k  # averages of K draws have 1/K of the variance, in each latent

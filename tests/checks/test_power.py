@@ -33,8 +33,8 @@ STATISTICAL = (
 )
 SUBTLE = (
     "one_epsilon_for_the_batch", "sigma_plus_constant", "not_gaussian", "kl_clamped", "wrong_sigma", "score_for_pathwise",
-    "samples_shared_across_the_batch", "one_epsilon_for_all_latents", "different_samples_in_one_weight", "averages_the_latents",
-    "weights_squared", "samples_for_means",
+    "samples_shared_across_the_batch", "one_epsilon_for_all_latents", "antithetic_samples", "different_samples_in_one_weight",
+    "averages_the_latents", "weights_squared", "samples_for_means",
 )
 
 
