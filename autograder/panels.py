@@ -60,7 +60,7 @@ def finding_row(check: Check, finding: Finding, said: str) -> str:
         text += f'<div style="opacity:.8">{label} <code>{escape(shown)}</code></div>' if shown else ""
     return (
         f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
-        f'<td style="{cell};white-space:nowrap"><b>{escape(finding.behavior)}</b></td>'
+        f'<td style="{cell};white-space:nowrap"><b>{escape(finding.behavior.replace("_", " "))}</b></td>'
         f'<td style="{cell};white-space:nowrap;opacity:.7">{points}</td><td style="{cell}">{text}</td></tr>'
     )
 

@@ -2,7 +2,7 @@
 
 __all__ = ["ENUMERATION", "KL", "LOG_LIKELIHOOD"]
 
-VALUE, BOTH, ALL = ("value",), ("value", "gradient"), ("value", "far", "gradient")
+VALUE, BOTH, ALL = ("value",), ("value", "gradient"), ("value", "extremes", "gradient")
 NOT_IN_PLACE = ("An argument is changed in place.", "Methods ending in an underscore and += overwrite their tensor; make a new one.", VALUE)
 
 KL = {
@@ -67,7 +67,7 @@ KL = {
     "zero_times_log_zero": (
         "A class of probability zero makes the result NaN: 0 times log 0.",
         "Take log_softmax of the logits, and the probabilities as its exp: 0 times a large number is 0.",
-        ("far",),
+        ("extremes",),
     ),
     "changes_its_inputs": NOT_IN_PLACE,
     "without_gradient": ("The result carries no gradient for the logits.", "Nothing may be detached or under no_grad.", ("gradient",)),
@@ -110,7 +110,7 @@ LOG_LIKELIHOOD = {
     "sigmoid_saturates": (
         "With large logits the sigmoid is exactly 0 or 1, and its logarithm is lost.",
         "Stay with logits: softplus(logit) is log(1 + exp(logit)) without overflow.",
-        ("far",),
+        ("extremes",),
     ),
     "changes_its_inputs": NOT_IN_PLACE,
     "without_gradient": (

@@ -41,7 +41,7 @@ BERNOULLI = {
     "sigmoid_saturates": (
         "With large logits the sigmoid is exactly 0 or 1, and its logarithm is lost.",
         "Stay with logits: binary_cross_entropy_with_logits, or Bernoulli(logits=logits).log_prob(x).",
-        ("vae.bernoulli:far",),
+        ("vae.bernoulli:extremes",),
     ),
     "changes_its_inputs": (
         "An argument is changed in place.",

@@ -174,7 +174,7 @@ DENSITY = {
     "density_underflows": (
         "The logarithm of an exponential underflows far from the mean.",
         "exp(-k^2 / 2) is 0 in float32 from k = 15 on, and its logarithm -infinity. Simplify log(exp(a)) to a on paper.",
-        (f"{LOG_PROB}:far",),
+        (f"{LOG_PROB}:extremes",),
     ),
     "sigma_not_squared": (
         "The squared distance is divided by sigma in place of sigma squared.",

@@ -2,7 +2,7 @@
 
 __all__ = ["ESS", "ESTIMATE", "NORMALIZED", "OVER_SAMPLES", "RESAMPLE"]
 
-VALUE, FAR = ("value",), ("far",)
+VALUE, FAR = ("value",), ("extremes",)
 BOTH = VALUE + FAR
 
 ESTIMATE = {
@@ -149,20 +149,22 @@ RESAMPLE = {
     "picks_of_another_example": (
         "A draw is another example's candidate.",
         "Index samples and batch together: z[index, torch.arange(batch)], with index of shape (num_draws, batch).", ("picks", "weights",
-            "far"),
+            "extremes"),
     ),
     "latents_apart": (
         "Each latent is drawn by itself.",
-        "A draw is a whole candidate: the same index k for all its M latents.", ("picks", "weights", "far"),
+        "A draw is a whole candidate: the same index k for all its M latents.", ("picks", "weights", "extremes"),
     ),
     "averaged_over_the_samples": (
         "The candidates are averaged.",
-        "A sample of the posterior is one of the candidates; their mean need not be a probable z.", ("picks", "weights", "far"),
+        "A sample of the posterior is one of the candidates; their mean need not be a probable z.", ("picks", "weights", "extremes"),
     ),
-    "samples_and_batch_swapped": ("The batch stands first.", "The result has shape (num_draws, batch, M).", ("picks", "weights", "far")),
+    "samples_and_batch_swapped": (
+        "The batch stands first.", "The result has shape (num_draws, batch, M).", ("picks", "weights", "extremes"),
+    ),
     "exp_underflows": (
         "With log-weights of 784 pixels exp(log_w) is 0.",
         "Hand over logarithms, Categorical(logits=...), or normalize with softmax.", FAR,
     ),
-    "changes_its_inputs": ("An argument is changed in place.", "Make a new tensor.", ("picks", "weights", "far")),
+    "changes_its_inputs": ("An argument is changed in place.", "Make a new tensor.", ("picks", "weights", "extremes")),
 }

@@ -88,13 +88,13 @@ def judge_kl(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
 def judge_far(inputs: dict[str, Any], outputs: dict[str, Any], value: Finding, want: Tensor, label: str, what: str) -> Finding:
     """The value at logits far from zero: right where the value is right, finite where its mistake has a name."""
     if not value.passed and value.misconception is None:
-        return failed("far", "Judged once the value is right.")
+        return failed("extremes", "Judged once the value is right.")
     if "far_trouble" in outputs:
-        return failed("far", str(outputs["far_trouble"]))
+        return failed("extremes", str(outputs["far_trouble"]))
     got = outputs["far"]
     if not got.isfinite().all() or (value.passed and not near(got, want)):
-        return failed("far", f"{what} make the result wrong.", label, shown(want), shown(got))
-    return passed("far", f"{what} are no trouble.")
+        return failed("extremes", f"{what} make the result wrong.", label, shown(want), shown(got))
+    return passed("extremes", f"{what} are no trouble.")
 
 
 # --- log p(x|z) for every code --------------------------------------------------------------------
@@ -229,7 +229,7 @@ CHECKS = (
         "discrete.kl",
         "categorical_kl",
         "The KL to a uniform prior in closed form",
-        {"value": 2, "far": 1, "gradient": 1},
+        {"value": 2, "extremes": 1, "gradient": 1},
         draw_kl,
         probe_kl,
         judge_kl,
@@ -239,7 +239,7 @@ CHECKS = (
         "discrete.log_likelihood",
         "code_log_likelihood",
         "log p(x|z) of every image under every code",
-        {"value": 2, "far": 1, "gradient": 1},
+        {"value": 2, "extremes": 1, "gradient": 1},
         draw_log_likelihood,
         probe_log_likelihood,
         judge_log_likelihood,

@@ -86,18 +86,18 @@ def judge_resample(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Find
         usual["value"]):
         weights = failed("weights", "Two calls drew exactly the same.", "same_samples_in_every_call", "fresh draws", "the same again")
     far = outputs["far"]
-    if unknown := unjudged("far", weights):
+    if unknown := unjudged("extremes", weights):
         return [picks, weights, unknown]
     if "trouble" in far:
-        return [picks, weights, failed("far", f"With log-weights near -900: {far['trouble']}", "exp_underflows")]
+        return [picks, weights, failed("extremes", f"With log-weights near -900: {far['trouble']}", "exp_underflows")]
     far_picks, far_counts = judge_picks(z, far["value"].double())
     right = far_counts is not None and judge_counts(log_w, far_counts, far["value"].double(), z).passed
     if weights.passed and not right:
-        return [picks, weights, failed("far", "With log-weights near -900 the draws do not follow the weights.", "exp_underflows")]
+        return [picks, weights, failed("extremes", "With log-weights near -900 the draws do not follow the weights.", "exp_underflows")]
     # Where the usual weights are wrong already, the far ones are not charged for it.
     sound = far_counts is not None
-    return [picks, weights, passed("far", "Log-weights of 784 pixels are no trouble.") if sound
-            else failed("far", far_picks.message, "exp_underflows")]
+    return [picks, weights, passed("extremes", "Log-weights of 784 pixels are no trouble.") if sound
+            else failed("extremes", far_picks.message, "exp_underflows")]
 
 
 def judge_picks(z: Tensor, got: Tensor) -> tuple[Finding, Tensor | None]:
@@ -150,6 +150,6 @@ def shared(got: Tensor, z: Tensor, log_w: Tensor) -> bool:
 CHECKS = (
     exercise("over_samples", "K samples through a network in one call", {"values": 2, "one_call": 1}, draw_over_samples,
              probe_over_samples, judge_over_samples, "folding samples into the batch"),
-    exercise("resample", "A posterior sample by resampling", {"picks": 1, "weights": 2, "far": 1}, draw_resample, probe_resample,
+    exercise("resample", "A posterior sample by resampling", {"picks": 1, "weights": 2, "extremes": 1}, draw_resample, probe_resample,
              judge_resample, "the posterior that the weights know"),
 )

@@ -137,10 +137,10 @@ def judge_on_log_weights(right, wrong, what: str):
         if not far.passed:
             bad = "trouble" in outputs["far"] or not outputs["far"]["value"].isfinite().all() or not outputs["far"]["value"].any()
             name = "exp_underflows" if value.passed or bad and value.misconception is None else value.misconception
-            far = failed("far", f"With log-weights near -900, as 784 pixels give them: {far.message}", name, far.expected, far.got)
+            far = failed("extremes", f"With log-weights near -900, as 784 pixels give them: {far.message}", name, far.expected, far.got)
         else:
-            far = passed("far", "Log-weights of 784 pixels are no trouble.")
-        return [value, unjudged("far", value) or far]
+            far = passed("extremes", "Log-weights of 784 pixels are no trouble.")
+        return [value, unjudged("extremes", value) or far]
 
     def judge_size(inputs: dict[str, Any], outputs: dict[str, Any], size: str) -> Finding:
         log_w, record = inputs[size].double(), outputs[size]
@@ -214,10 +214,10 @@ def exercise(name: str, title: str, behaviors: dict[str, int], draw, probe, judg
 CHECKS = (
     exercise("importance_estimate", "An expectation under p from samples of q", {"value": 2, "samples": 1}, draw_estimate,
              probe_importance_estimate, judge_estimate, "importance sampling"),
-    exercise("normalized_weights", "Weights that sum to one over the samples", {"value": 1, "far": 1}, draw_log_weights,
+    exercise("normalized_weights", "Weights that sum to one over the samples", {"value": 1, "extremes": 1}, draw_log_weights,
              probe_normalized_weights, judge_on_log_weights(lambda t: torch.softmax(t, 0), wrong_normalized, "The normalized weights are"),
              "how many samples are left"),
-    exercise("effective_sample_size", "How many samples the weights leave", {"value": 1, "far": 1}, draw_log_weights,
+    exercise("effective_sample_size", "How many samples the weights leave", {"value": 1, "extremes": 1}, draw_log_weights,
              probe_effective_sample_size, judge_on_log_weights(ess, wrong_ess, "The effective sample size is"),
              "how many samples are left"),
 )

@@ -69,13 +69,13 @@ def judge_bernoulli(inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Fin
         value = failed("value", "Your code changes logits or x in place.", "changes_its_inputs")
     want = bernoulli(inputs["far_logits"], inputs["far_x"])
     if "far_trouble" in outputs:
-        far = failed("far", outputs["far_trouble"])
+        far = failed("extremes", outputs["far_trouble"])
     elif value.passed and not close(outputs["far"], want):
-        far = failed("far", "With large logits the value is wrong.", "sigmoid_saturates", shown(want), shown(outputs["far"]))
+        far = failed("extremes", "With large logits the value is wrong.", "sigmoid_saturates", shown(want), shown(outputs["far"]))
     elif not outputs["far"].isfinite().all():
-        far = failed("far", "With large logits the value is not finite.", "sigmoid_saturates", shown(want), shown(outputs["far"]))
+        far = failed("extremes", "With large logits the value is not finite.", "sigmoid_saturates", shown(want), shown(outputs["far"]))
     else:
-        far = unjudged("far", value) or passed("far", "Large logits are no trouble.")
+        far = unjudged("extremes", value) or passed("extremes", "Large logits are no trouble.")
     logits, x = inputs["flat_logits"].double(), inputs["flat_x"].double()
     return [value, far, judge_gradients(outputs, {"logits": x - logits.sigmoid()}, value)]
 
@@ -151,7 +151,7 @@ CHECKS = (
         name="vae.bernoulli",
         target="bernoulli_log_likelihood",
         title="The Bernoulli log-likelihood through binary cross-entropy",
-        behaviors={"value": 1, "far": 1, "gradient": 1},
+        behaviors={"value": 1, "extremes": 1, "gradient": 1},
         draw=draw_bernoulli,
         probe=probe_bernoulli,
         judge=judge_bernoulli,

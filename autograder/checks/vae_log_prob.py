@@ -170,15 +170,15 @@ def name_value(inputs: dict[str, Any], value: Tensor, want: Tensor) -> Finding:
 def judge_far(inputs: dict[str, Any], outputs: dict[str, Any], exact: bool) -> Finding:
     want = log_density(inputs["far_z"], inputs["far_mu"], inputs["far_log_sigma"])
     if "far_trouble" in outputs:
-        return failed("far", f"With 784 dimensions and z far from mu: {outputs['far_trouble']}")
+        return failed("extremes", f"With 784 dimensions and z far from mu: {outputs['far_trouble']}")
     far = outputs["far"]
     expected, got = f"about {float(want.mean()):.0f} nats an element", f"about {float(far.double().mean()):.0f}"
     if exact and (far.shape != want.shape or not close(far, want)):
-        return failed("far", "Far from mu your value is not the log-density.", "density_underflows", expected, got)
+        return failed("extremes", "Far from mu your value is not the log-density.", "density_underflows", expected, got)
     # With a wrong formula only its numerical care is judged here.
     if not exact and not far.isfinite().all() and not outputs["value"].isnan().any():
-        return failed("far", "Far from mu your value is infinite.", "density_underflows", expected, got)
-    return passed("far", "It holds far from the mean, too.")
+        return failed("extremes", "Far from mu your value is infinite.", "density_underflows", expected, got)
+    return passed("extremes", "It holds far from the mean, too.")
 
 
 def judge_log_prob_gradient(inputs: dict[str, Any], outputs: dict[str, Any], exact: bool) -> Finding:
@@ -207,7 +207,7 @@ CHECKS = (
         name="vae.gaussian_log_prob",
         target="ReparameterizedDiagonalGaussian",
         title="The log-density of a diagonal Gaussian, element by element",
-        behaviors={"value": 2, "far": 1, "gradient": 1},
+        behaviors={"value": 2, "extremes": 1, "gradient": 1},
         draw=draw_log_prob,
         probe=probe_log_prob,
         judge=judge_log_prob,

@@ -47,11 +47,11 @@ def mistake(check, name):
 def test_failure_rates_and_mistakes_are_counted():
     made = mistake("check_gaussian_log_prob", "missing_half")
     wrong = {"vae.gaussian_log_prob": invented(CHECKS["check_gaussian_log_prob"], made)}
-    none = {"vae.gaussian_log_prob": invented(CHECKS["check_gaussian_log_prob"], failing=["value", "far", "gradient"])}
+    none = {"vae.gaussian_log_prob": invented(CHECKS["check_gaussian_log_prob"], failing=["value", "extremes", "gradient"])}
     works = [work("a", wrong), work("b", wrong), work("c", none), work("d")]
     check = next(c for c in summaries(works) if c.name == "vae.gaussian_log_prob")
     assert (check.full, check.partial, check.none, check.failure) == (1, 2, 1, 0.75)
-    assert check.behaviors == {"value": 3, "far": 1, "gradient": 1}
+    assert check.behaviors == {"value": 3, "extremes": 1, "gradient": 1}
     (common,) = mistakes([check], 5)
     assert (common.title, [w.student for w in common.students]) == (made.title, ["a", "b"])
     said = text(class_page(UNIT, works))
