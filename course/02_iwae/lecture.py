@@ -378,6 +378,9 @@ for name in available():
 pd.DataFrame(rows).set_index("model").sort_values("test log p(x), 5,000 samples", ascending=False).round(2)
 
 # %% [markdown]
+# The two columns disagree. `best` went on from `model01` with $K = 50$: its log p(x) rose, and its ELBO *fell* by more than two nats. Judged by the ELBO it would be the worse model; what got worse is only how well one draw of its $q$ stands for the posterior. Compare models by log p(x), each with enough samples.
+
+# %% [markdown]
 # ## 9 · The posterior that the weights know
 #
 # Draw $K$ candidates from $q$, then one of *them* with probability $\tilde w_k$: **sampling-importance-resampling**. As $K$ grows its law becomes $p(z|x)$. We look at one latent, where the density of the resampled $z$ can be drawn: it is a mean over the $K-1$ other candidates,

@@ -108,3 +108,10 @@ def test_a_model_loads_in_a_moment_and_needs_only_torch_and_safetensors():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds, heavy = json.loads(done.stdout)
     assert seconds < 5 and heavy == []
+
+
+def test_what_lecture_02_says_of_best():
+    """From model01 to best log p(x) rises and the ELBO falls by more than two nats."""
+    before, after = (trained.card(name)["metrics"] for name in ("model01", "best"))
+    assert after["test log p(x), 5,000 samples"] > before["test log p(x), 5,000 samples"]
+    assert after["test elbo"] < before["test elbo"] - 2
