@@ -124,14 +124,14 @@ def samples_fault(call: Sampled) -> str | None:
     mu = call.truth.mu.expand_as(z)
     if float((z * mu).sum() / mu.square().sum()) < 0.5:  # draws of q move with its mean
         return "samples_from_the_prior"
-    common = {}
-    for dim, name in enumerate(("one_sample_repeated", "samples_shared_across_the_batch", "one_epsilon_for_all_latents")):
-        value, chance = spread(noise, dim)
+    common, spreads = {}, [spread(noise, dim) for dim in range(3)]
+    names = ("one_sample_repeated", "samples_shared_across_the_batch", "one_epsilon_for_all_latents")
+    for dim, (name, (value, chance)) in enumerate(zip(names, spreads)):
         if noise.shape[dim] > 1 and value > size * (1 + 1.5 * chance + 0.02):
             common[name] = value / noise.shape[dim]  # noise shared along one dimension is little noise along the others, too
     if common:
         return max(common, key=common.__getitem__)
-    value, chance = spread(noise, 0)
+    value, chance = spreads[0]
     if k > 1 and value < size * (1 - 1.5 * chance):
         return "antithetic_samples"
     if abs(size - 1) <= 1.5 * error and abs(float(noise.mean())) <= error:
