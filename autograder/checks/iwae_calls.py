@@ -160,7 +160,7 @@ def find_samples(first: Sampled, again: Sampled | None, many: Sampled | None, va
         got = f"{len(first.z)} for each example where num_samples is {first.num_samples}"
         return failed("samples", "Fewer latents were decoded than num_samples asks for.", "num_samples_ignored", expected, got)
     if fault := samples_fault(seen):
-        return failed("samples", "The latents are not independent draws of q(z|x).", fault, expected, "see the mistake's name")
+        return failed("samples", "The latents are not independent draws of q(z|x).", fault, expected, "draws that are not")
     if repeats(first, again):
         return failed("samples", "Two calls drew exactly the same samples.", "same_samples_in_every_call", expected, "the same again")
     return passed("samples", "The latents are independent draws of q(z|x), fresh in every call.")
