@@ -115,3 +115,10 @@ def test_what_lecture_02_says_of_best():
     before, after = (trained.card(name)["metrics"] for name in ("model01", "best"))
     assert after["test log p(x), 5,000 samples"] > before["test log p(x), 5,000 samples"]
     assert after["test elbo"] < before["test elbo"] - 2
+
+
+@pytest.mark.parametrize("iwae, vae", [("iwae-5", "vae-1"), ("iwae-5", "vae-5"), ("iwae-50", "vae-50")])
+def test_what_lecture_02_says_of_rows_with_as_many_epochs(iwae, vae):
+    """The IWAE's log p(x) is ahead by more than a nat."""
+    theirs, ours = (trained.card(name)["metrics"]["test log p(x), 5,000 samples"] for name in (vae, iwae))
+    assert ours > theirs + 1
