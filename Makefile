@@ -1,6 +1,6 @@
 # Every target installs what it needs into .venv, once, and can be run again at any time.
 #   make run        generate the assignments, grade a demo class, print the table
-#   make test       the whole test suite
+#   make test       the whole test suite (DEEP=1: with as many repetitions as there is patience for; WORKERS=0: one test after another)
 #   make lab        JupyterLab on your own copy of the exercises
 #   make notebooks  write lecture, solved and student notebooks from the masters in course/
 #   make book       the lectures, run and rendered to HTML in book/
@@ -12,6 +12,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST ?= tests
+WORKERS ?= logical
 
 .PHONY: run test lab notebooks book bench ledger lock clean
 .DEFAULT_GOAL := run
@@ -20,7 +21,7 @@ run: $(READY)
 	@$(BIN)/elbolab demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(PYTEST)
+	@DEEP=$(DEEP) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 lab: $(READY)
 	@$(BIN)/elbolab lab $(LAB)

@@ -45,7 +45,8 @@ def say(check, student, seconds=20.0):
 
 
 @ALL
-@pytest.mark.parametrize("student", [None, 3, "text", math, object(), [], type("Bare", (), {}), lambda: None, print], ids=repr)
+@pytest.mark.parametrize("student", [None, 3, "text", math, object(), [], type("Bare", (), {}), lambda: None, print],
+                         ids=["None", "number", "text", "module", "object", "list", "class", "lambda", "print"])
 def test_wrong_kinds(check, student):
     assert say(check, student).points == 0
 

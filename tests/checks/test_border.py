@@ -52,7 +52,7 @@ def test_long_text_is_cut():
     assert len(decode(encode({"trouble": "a" * 10**6}))["trouble"]) == border.MAX_TEXT
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, print], ids=repr)
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, print], ids=["object", "set", "bytes", "complex", "print"])
 def test_what_no_probe_may_return(value):
     with pytest.raises(TypeError, match="a probe may not return"):
         encode({"x": value})

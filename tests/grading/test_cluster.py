@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import time
 import grading_course
 import pytest
 from grading_course import REPOSITORY, UNIT, log_of, new_course, scripted
+from ports import free_port
 
 from autograder.grading import pipeline
 from autograder.grading.executors import ClusterPool, PoolLost
@@ -19,12 +19,6 @@ from autograder.grading.table import results
 pytest.importorskip("distributed", reason="needs the package distributed")
 pytestmark = pytest.mark.slow
 CLASS = {f"s{number}": {"double": f"def double(n): return {'-' * (number % 2)}n\n# SLEEP 0.3 "} for number in range(10)}
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextlib.contextmanager

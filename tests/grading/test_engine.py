@@ -2,10 +2,11 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
+import tempfile
 import threading
-import time
 from dataclasses import replace
 
 import nbformat
@@ -133,10 +134,14 @@ def test_without_a_sandbox_it_says_so():
     close()
 
 
-def test_grading_leaves_nothing_behind():
-    before = set(os.listdir("/tmp")), set(os.listdir("/dev/shm"))
-    graded("import tempfile, os\nopen(tempfile.mkstemp()[1], 'w').write('x'); os.open('/dev/shm/x', os.O_CREAT)")
+def test_grading_leaves_nothing_behind(tmp_path, monkeypatch):
+    """What the grader makes lies in its temporary folder, here one of its own; what the submission makes is known by its name."""
     close()
-    time.sleep(0.1)
-    new = (set(os.listdir("/tmp")) - before[0]) | (set(os.listdir("/dev/shm")) - before[1])
-    assert not [name for name in new if name.startswith(("elbolab", "tmp", "x"))]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mark = f"left-{secrets.token_hex(8)}"
+    points, notebook = graded(RIGHT + f"\nimport tempfile, os\nopen(tempfile.mkstemp(prefix='{mark}')[1], 'w').write('x')\n"
+                                      f"os.close(os.open('/dev/shm/{mark}', os.O_CREAT)); print(*os.listdir('/tmp'), *os.listdir('/dev/shm'))")
+    assert points == 3 and notebook.cells[1].outputs[0].text.count(mark) == 2
+    close()
+    assert os.listdir(tmp_path) == []
+    assert not [name for folder in ("/tmp", "/var/tmp", "/dev/shm") for name in os.listdir(folder) if mark in name]

@@ -14,6 +14,7 @@ from collections import Counter
 
 import grading_course
 import pytest
+from depth import repetitions
 from grading_course import REPOSITORY, UNIT, grade, hand_in, log_of, new_course, scripted, working
 
 from autograder.grading import executors, pipeline, recording, records, running
@@ -78,12 +79,15 @@ def kill(grader, log, seconds, at_work):
     assert until(lambda: not members(grader.pid), 20), "its workers live on"
 
 
+KILLS = repetitions(3, 10)
+
+
 @pytest.mark.slow
-def test_killed_at_ten_moments_and_started_again(tmp_path):
+def test_killed_at_some_moments_and_started_again(tmp_path):
     students = {f"s{number:02d}": {"double": "def double(n): return -n\n# SLEEP 0.15"} for number in range(24)}
     course, log, chance = new_course(tmp_path, **students), tmp_path / "log", random.Random(7)
     known = set()
-    for round_ in range(10):
+    for round_ in range(KILLS):
         kill(start(course, log), log, chance.uniform(0, 0.5), at_work=round_ > 0)
         assert known <= (known := consistent(course, students))
     grader = start(course, log)
@@ -92,7 +96,7 @@ def test_killed_at_ten_moments_and_started_again(tmp_path):
     assert consistent(course, students) == set(students)
     assert {row.student: row.total for row in results(course, UNIT)} == dict.fromkeys(students, 2)
     times = Counter(log_of(log))
-    assert set(times) == set(students) and sum(times.values()) <= len(students) + 10 * (2 + 2)
+    assert set(times) == set(students) and sum(times.values()) <= len(students) + KILLS * (2 + 2)
     assert all(records.load(course, UNIT, student).recorded for student in students)
     left = [p.name for p in [*course.rglob(".*.new"), *course.rglob(".*.old")]]
     assert left == []

@@ -514,9 +514,9 @@ def test_too_many_cells_and_too_long_ones():
     submission = solved()
     submission.cells[2:2] = [new_code_cell(f"x = {n}", id=f"x{n}") for n in range(3000)]
     submission.cells.append(new_code_cell("#" * (2 << 20), id="long", metadata={"nbgrader": mark("x")}))
-    start = time.perf_counter()
+    start = time.process_time()
     notebook, notes = intake.assemble(intake.read(json.dumps(submission).encode()), TEMPLATE)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert len(notebook.cells) <= reading.MAX_CELLS and cell(notebook, "double").source == WRITTEN["double"]
     assert {note.kind for note in notes} == {"extra"} and all(note.honest for note in notes)
     nbformat.validate(notebook)
@@ -541,11 +541,11 @@ def test_large_outputs_are_left_out_before_they_are_parsed(outputs):
 
 
 def test_bombs_are_refused_at_once():
-    start = time.perf_counter()
+    start = time.process_time()
     for bomb in (b"[" * (8 << 20), b'{"cells": [' + b"{}," * (2 << 20) + b"{}]}", b'{"a":' * (2 << 20), b"[" + b"0," * (5 << 20), large(b"[" * (4 << 20))):
         with pytest.raises(intake.Unreadable):
             intake.read(bomb)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_an_unreadable_notebook_is_the_instructor_s_unanswered():

@@ -5,7 +5,6 @@ import importlib.util
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from grading_course import UNIT, grade, hand_in, nbgrader, new_course, working
 from nbgrader.api import Gradebook
+from ports import free_port
 from sqlalchemy import create_engine, text
 
 from autograder.grading.gradebook import Book, Busy, course_settings
@@ -52,9 +52,7 @@ def server():
     who = unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))  # a socket's path may not be long
     folder.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     if who:
         os.chown(folder, who["user"], who["group"])
 

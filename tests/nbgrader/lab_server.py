@@ -4,13 +4,13 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
 import requests
+from ports import free_port
 from small_course import environment
 
 OWN_FOLDERS = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
@@ -36,9 +36,7 @@ class Server:
 @contextlib.contextmanager
 def lab(root, scratch, seconds=120):
     """Starts JupyterLab in the folder `root`; its settings, run files and log go to the folder `scratch`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = Server(f"http://127.0.0.1:{port}/", secrets.token_hex(16))
     folders = {name: str(scratch / name.lower()) for name in OWN_FOLDERS}
     for folder in folders.values():

@@ -111,23 +111,27 @@ def test_export_writes_the_table(graded, tmp_path):
     assert (float(row["score"]), float(row["max_score"])) == (6, 8)
 
 
-def test_formgrader_serves_its_page_and_the_assignments(graded, tmp_path):
-    with lab(graded, tmp_path) as server:
-        assert "formgrader" in server.get("formgrader").text.lower()
-        (assignment,) = server.get("formgrader/api/assignments").json()
-        assert assignment["name"] == UNIT and assignment["num_submissions"] == 1
-        (notebook,) = server.get(f"formgrader/api/notebooks/{UNIT}").json()
-        assert notebook["name"] == "exercises" and notebook["max_score"] == 8
+@pytest.fixture(scope="module")
+def server(graded, tmp_path_factory):
+    with lab(graded, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
-def test_the_formgrader_s_button_grades_in_the_sandbox(graded, tmp_path):
+def test_formgrader_serves_its_page_and_the_assignments(server):
+    assert "formgrader" in server.get("formgrader").text.lower()
+    (assignment,) = server.get("formgrader/api/assignments").json()
+    assert assignment["name"] == UNIT and assignment["num_submissions"] == 1
+    (notebook,) = server.get(f"formgrader/api/notebooks/{UNIT}").json()
+    assert notebook["name"] == "exercises" and notebook["max_score"] == 8
+
+
+def test_the_formgrader_s_button_grades_in_the_sandbox(graded, server):
     me = getpass.getuser()
     path = graded / "autograded" / me / UNIT / "exercises.ipynb"
     before = read(path)
-    with lab(graded, tmp_path) as server:
-        for _ in range(2):  # the second time the sandbox is warm
-            said = server.ask("POST", f"formgrader/api/submission/{UNIT}/{me}/autograde").json()
-            assert said["success"], said
+    for _ in range(2):  # the second time the sandbox is warm
+        said = server.ask("POST", f"formgrader/api/submission/{UNIT}/{me}/autograde").json()
+        assert said["success"], said
     after = read(path)
     assert after.metadata.elbolab.pop("seconds") != before.metadata.elbolab.pop("seconds")
     assert after == before and after.metadata.elbolab["sandbox"] == "bubblewrap"

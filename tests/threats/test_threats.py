@@ -174,9 +174,11 @@ def alone():
     classroom.close()
 
 
+@pytest.mark.xdist_group("threats/alone")  # a class of its own: it can be graded while the other is
 @pytest.mark.parametrize("attack", HONEST, ids=lambda a: a.name)
-def test_honest_ones_earn_the_same_alone(attack, graded, alone):
-    assert alone.graded(attack, CELLS).points == graded[2](attack).points == attack.points
+def test_honest_ones_earn_the_same_alone(attack, alone):
+    """And so as much as among the others: there each earns the same `attack.points`."""
+    assert alone.graded(attack, CELLS).points == attack.points
 
 
 def test_graded_again_nothing_happens(graded, room):
