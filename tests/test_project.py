@@ -136,6 +136,7 @@ def test_command_outside_a_course_says_what_to_do(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo class")
 def test_demo_class_is_graded_exactly(tmp_path):
     """Full points for the perfect one, zero for the untouched one, each mistake named and charged by itself."""
     from autograder import demo

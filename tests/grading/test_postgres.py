@@ -72,20 +72,37 @@ def server():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def course(tmp_path, server):
-    """A course whose gradebook is a database of its own."""
-    address, _ = server
-    name = f"course_{abs(hash(tmp_path))}"
+def create_database(address, name, template="template1"):
     engine = create_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     engine.dispose()
-    course = new_course(tmp_path, anna={}, bert={"double": "def double(n): return -n"})
+
+
+def use_database(course, address, name):
     (course / "gradebook.db").unlink()
     with (course / "nbgrader_config.py").open("a") as config:
         config.write(f"c.CourseDirectory.db_url = '{address}/{name}'\n")
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory, server):
+    """The name of a database in which `nbgrader generate_assignment` has made the gradebook; that takes seconds, so it is made once."""
+    address, name = server[0], "generated"
+    create_database(address, name)
+    course = new_course(tmp_path_factory.mktemp("generated"))
+    use_database(course, address, name)
     nbgrader(course, "generate_assignment", UNIT)
+    return name
+
+
+@pytest.fixture
+def course(tmp_path, server, generated):
+    """A course whose gradebook is a database of its own, a copy of the generated one."""
+    name = f"course_{tmp_path.name}".lower()[:60]
+    create_database(server[0], name, generated)
+    course = new_course(tmp_path, anna={}, bert={"double": "def double(n): return -n"})
+    use_database(course, server[0], name)
     return course
 
 
