@@ -117,6 +117,19 @@ def test_make_says_so_when_there_is_no_network(tmp_path):
     assert "is there a network?" in result.stdout
 
 
+def test_make_test_runs_side_by_side_and_says_how_deep(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "DEEP=$DEEP $*"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".ready").touch()
+    for given, wanted in (("DEEP=1", "DEEP=1 -m pytest -n logical "), ("WORKERS=0", "DEEP= -m pytest -n 0 ")):
+        done = subprocess.run(["make", "test", given], cwd=tmp_path, env={**os.environ, "DEEP": ""}, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(wanted) and "--dist loadgroup" in done.stdout
+
+
 def test_working_copy_never_overwrites_answers(tmp_path):
     from autograder.lab import working_copy
 
