@@ -11,30 +11,32 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 HERE = Path(__file__).resolve().parent
 # What takes longest is begun first: whatever is begun last keeps one worker busy alone.
-LONGEST = ("threats/test_threats.py", "threats/alone", "demo class", "grading/test_sandbox.py")
+LONGEST = ("threats/test_threats.py", "threats/test_alone.py", "test_project.py", "grading/test_sandbox.py", "nbgrader/test_submissions.py",
+           "nbgrader/test_commands.py", "grading/test_grade_command.py", "notebooks/test_course.py", "e2e/test_jupyterlab.py", "grading/test_faults.py",
+           "grading/test_gradebook.py", "grading/test_cluster.py", "grading/test_engine.py", "grading/test_postgres.py", "honest/test_seeds.py",
+           "checks/test_power.py")
+# A file's tests go to one worker, one after the other, as they may share what is made once for the file. Those of these files share
+# nothing, or nothing that takes long, and many take seconds: each goes to the worker that has time for it.
+APART = ("checks/test_discrete_power.py", "checks/test_power.py", "grading/test_cluster.py", "grading/test_faults.py", "grading/test_gradebook.py",
+         "honest/test_seeds.py", "notebooks/test_course.py")
 
 
-def file_of(item):
-    return item.path.relative_to(HERE).as_posix()
+def place(file):
+    return file.removeprefix(f"{HERE.name}/")
 
 
-def shares(item):
-    """Whether it looks at something that is made once for several tests of its file."""
-    return any(found[-1].scope in ("module", "class", "package") for found in item._fixtureinfo.name2fixturedefs.values())
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A file's tests go to one worker, in their order; a slow test that shares nothing with them goes to whichever has time for it."""
-    slow = {file_of(item) for item in items if item.get_closest_marker("slow")}
-    for item in items:
-        alone = item.get_closest_marker("slow") and not shares(item)
-        if not alone and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(file_of(item)))
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(place(item.nodeid.split("::")[0]), len(order)))
 
-    def turn(item):
-        group = item.get_closest_marker("xdist_group")
-        name = group.args[0] if group else None
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST) + (file_of(item) not in slow)
 
-    items.sort(key=turn)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return nodeid if place(file) in APART else file
+
+    return ByFile(config, log)

@@ -156,31 +156,6 @@ def test_what_was_handed_in_stays(graded, room):
         == b"Dear teacher, here is my homework."
 
 
-# --- the honest ones alone -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def alone():
-    """The honest ones in a course of their own, with one job, in the opposite order."""
-    folder = Path(tempfile.mkdtemp(prefix="elbolab-honest-"))
-    folder.chmod(0o755)
-    classroom = Classroom(folder)
-    classroom.hand_in(HONEST)
-    students = [student_of(a) for a in HONEST]
-    first = classroom.grade(jobs=1, students=sorted(students)[len(students) // 2:])
-    second = classroom.grade(jobs=1, students=sorted(students)[:len(students) // 2])
-    assert first.code == second.code == 0, first.said[-2000:] + second.said[-2000:]
-    yield classroom
-    classroom.close()
-
-
-@pytest.mark.xdist_group("threats/alone")  # a class of its own: it can be graded while the other is
-@pytest.mark.parametrize("attack", HONEST, ids=lambda a: a.name)
-def test_honest_ones_earn_the_same_alone(attack, alone):
-    """And so as much as among the others: there each earns the same `attack.points`."""
-    assert alone.graded(attack, CELLS).points == attack.points
-
-
 def test_graded_again_nothing_happens(graded, room):
     """Everything is recorded: a second run executes nothing."""
     result = room.grade(jobs=2)
