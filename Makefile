@@ -21,7 +21,7 @@ run: $(READY)
 	@$(BIN)/elbolab demo
 
 test: $(READY)
-	@DEEP=$(DEEP) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --no-loadscope-reorder $(PYTEST)
+	@DEEP=$(DEEP) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 $(PYTEST)
 
 lab: $(READY)
 	@$(BIN)/elbolab lab $(LAB)

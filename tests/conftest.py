@@ -39,4 +39,5 @@ def pytest_xdist_make_scheduler(config, log):
             file = nodeid.split("::")[0]
             return nodeid if place(file) in APART else file
 
+    config.option.loadscopereorder = False  # files are in the right order already
     return ByFile(config, log)
