@@ -61,7 +61,7 @@ def visible_paths() -> tuple[tuple[str, str], ...]:
 def own_files() -> list[str]:
     """The files of this package that student code runs beside."""
     package = Path(__file__).parent.parent
-    return [str(package / name) for name in ("__init__.py", "border.py", "probing.py", "inside", "probes")]
+    return [str(package / name) for name in ("__init__.py", "border.py", "channel.py", "probing.py", "timing.py", "inside", "probes")]
 
 
 def kept_folders() -> list[str]:

@@ -43,7 +43,7 @@ def test_there_is_no_network(run):
 
 def test_of_the_course_only_what_a_notebook_imports_is_there(run):
     seen = json.loads(run("import json, os, autograder; print(json.dumps(sorted(os.listdir(os.path.dirname(autograder.__file__)))))"))
-    assert seen == ["__init__.py", "border.py", "inside", "probes", "probing.py"]
+    assert seen == ["__init__.py", "border.py", "channel.py", "inside", "probes", "probing.py", "timing.py"]
     assert "ModuleNotFoundError" in run("import autograder.checks")
     assert "ModuleNotFoundError" in run("import autograder.mistakes")
     assert set(json.loads(run(f"print(json.dumps(os.listdir({str(ROOT)!r})))"))) <= {".venv", "autograder", "lib"}
