@@ -10,11 +10,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from autograder import VERDICT_MIME
 from autograder.catalogue import all_checks, find_check
 from autograder.panels import hint_panel, progress_panel, verdict_panel
 from autograder.probing import Trouble
 from autograder.verdict import Verdict, evaluate
+from autograder.written import VERDICT_MIME
 
 __all__ = ["CheckFailed", "check", "hint", "progress"]
 

@@ -140,7 +140,7 @@ def test_demo_class_is_graded_exactly(tmp_path):
     """Full points for the perfect one, zero for the untouched one, each mistake named and charged by itself."""
     from autograder import demo
     from autograder.catalogue import all_checks
-    from autograder.nbgrader_ext import verdicts
+    from autograder.written import verdicts
 
     for name in ("course", "solutions", "assignments"):
         shutil.copytree(ROOT / name, tmp_path / name)

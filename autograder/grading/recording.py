@@ -28,7 +28,7 @@ from autograder.grading import records
 from autograder.grading.gradebook import Book, Busy, Settings, judged
 from autograder.grading.handed_in import files_below, open_file
 from autograder.grading.records import Record
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 __all__ = ["DiskFull", "Recorder", "master_files", "points_of", "read_document", "summarize", "verdicts_in"]
 

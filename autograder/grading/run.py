@@ -16,11 +16,11 @@ from typing import Any
 
 from nbformat.v4 import new_output
 
-from autograder import VERDICT_MIME
 from autograder.channel import Malformed
 from autograder.grading.outputs import clean_outputs
 from autograder.grading.sandbox import Limits
 from autograder.grading.session import Lost, ParentDied, Session
+from autograder.written import VERDICT_MIME
 
 __all__ = ["Run", "checks_in", "derive", "is_test", "no_verdict", "run_notebook", "test_cells"]
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autograder import VERDICT_MIME
+from autograder.written import VERDICT_MIME
 
 __all__ = ["GatherError", "Mark", "Marks", "marks_in_cells", "number", "read_marks", "read_notebook", "records"]
 

@@ -13,9 +13,10 @@ from autograder import check, hint, progress
 from autograder.catalogue import all_checks, find_check
 from autograder.mistakes import apply
 from autograder.mistakes.vae import MISTAKES, SOLUTIONS
-from autograder.notebook import PROGRESS_FILE, VERDICT_MIME, CheckFailed
+from autograder.notebook import PROGRESS_FILE, CheckFailed
 from autograder.panels import hint_panel, progress_panel, verdict_panel
 from autograder.verdict import evaluate
+from autograder.written import VERDICT_MIME
 
 NAME, TARGET = "vae.bernoulli", "bernoulli_log_likelihood"
 SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)>"

@@ -17,7 +17,7 @@ from autograder.grading.engine import Task, close, execute
 from autograder.grading.intake import Template
 from autograder.grading.sandbox import Limits
 from autograder.mistakes.vae import PREAMBLE, SOLUTIONS
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")]
 LIMITS = Limits(cell_seconds=5, notebook_seconds=60, probe_seconds=5, memory=1 << 30)

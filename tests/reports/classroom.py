@@ -16,11 +16,11 @@ from pathlib import Path
 import nbformat
 from nbgrader.api import Gradebook
 
-from autograder import VERDICT_MIME
 from autograder.catalogue import all_checks
 from autograder.demo import fill_in, grade_id, with_edits
 from autograder.mistakes.vae import MISTAKES, PREAMBLE, SOLUTIONS, apply
 from autograder.verdict import evaluate
+from autograder.written import VERDICT_MIME
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNIT, NAME = "01_vae", "exercises"
