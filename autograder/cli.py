@@ -131,7 +131,7 @@ def run_notebooks(args: argparse.Namespace) -> int:
 
 
 def run_grade(args: argparse.Namespace) -> int:
-    from autograder.grading.pipeline import run
+    from autograder.grading.command import run
 
     return run(args, course_root(masters=False))
 
