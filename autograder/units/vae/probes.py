@@ -1,0 +1,3 @@
+"""What runs beside the student's code in unit 01, where the general probe of a function does not serve."""
+
+from __future__ import annotations
