@@ -31,6 +31,7 @@ class Finding:
         message: one sentence for the student.
         mistakes: the names of the mistakes that explain it; of one that holds, a remark.
         expected, got: short evidence, as text.
+        also: further mistakes that the law itself betrays, whatever explains the rest.
     """
 
     behavior: str
@@ -39,6 +40,7 @@ class Finding:
     mistakes: tuple[str, ...] = ()
     expected: str = ""
     got: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def misconception(self) -> str | None:
@@ -85,8 +87,9 @@ class Behavior:
         name, points: as on the student's page.
         judge: ``judge(seen) -> finding``: the law, decided without looking at any mistake.
         view: the part of a probe's outputs that it judges; code that gives the same is its explanation. None: nothing to run.
-        after: the behavior that this one stands on. Where that one is wrong, this one is held against the code of the
-            mistake that explains it; where nothing does, it earns nothing.
+        after: the behavior or behaviors that this one stands on. Where they are all wrong, this one is held against the code
+            of the mistake that explains them; where nothing does, it earns nothing.
+        own: whether it is judged in terms of what it stands on, as that came. Then a known mistake there costs nothing here.
         sound: whether a mistake's own view earns the points of this behavior.
         rtol, atol: of two views that agree.
     """
@@ -95,7 +98,8 @@ class Behavior:
     points: int
     judge: Callable[[Seen], Finding]
     view: Callable[[dict[str, Any]], Any] | None = None
-    after: str = ""
+    after: str | tuple[str, ...] = ()
+    own: bool = False
     sound: Callable[[Any], bool] = lambda view: True
     rtol: float = 1e-4
     atol: float = 5e-5
@@ -119,6 +123,8 @@ class Exercise:
         hints: three levels.
         replay: ``replay(inputs, outputs) -> inputs`` with which other code draws what the student's code drew. An entry "names" of
             what it returns stands in for names that our code uses, such as a distribution that gives recorded draws back.
+        brief: ``brief(inputs, outputs) -> (inputs, outputs)``: a small part of what was replayed and of what came, by which most
+            mistakes are ruled out before they are run in full; for probes that take long.
         forms: edits that make right solutions with other numbers; mistakes are looked for in each of them, too.
         kinds: keys of the outputs that are judged in turn until one is right; all but the first earn this remark.
         picture: ``picture(ax, inputs, outputs)`` draws what came beside what is right; returns what is to be seen, in words.
@@ -138,6 +144,7 @@ class Exercise:
     probe: Callable[[Any, dict[str, Any]], dict[str, Any]] = functions.probe
     preamble: str = ""
     replay: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda inputs, outputs: inputs
+    brief: Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]] | None = None
     forms: tuple[tuple[Edit, ...], ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     picture: Callable[..., str] | None = None
@@ -145,8 +152,8 @@ class Exercise:
 
     @cached_property
     def behaviors(self) -> dict[str, int]:
-        """The points of each behavior."""
-        return {b.name: b.points for b in self.laws}
+        """The points of each behavior. A law without points is none: it only helps to judge the others."""
+        return {b.name: b.points for b in self.laws if b.points}
 
     @property
     def max_points(self) -> int:

@@ -58,11 +58,20 @@ class Candidate:
     names: tuple[str, ...]
     ways: tuple[Way, ...]
     inputs: dict[str, Any]
+    brief_inputs: dict[str, Any]
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
+        return self.brief if self.brief_inputs is self.inputs else self.run(self.inputs)
+
+    @cached_property
+    def brief(self) -> dict[str, Any]:
+        """What comes for the part of the inputs by which most candidates are ruled out."""
+        return self.run(self.brief_inputs)
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
         try:
-            return run(self.exercise, self.exercise.source(*self.ways), self.inputs)
+            return run(self.exercise, self.exercise.source(*self.ways), inputs)
         except ValueError:  # an edit that another one has left nothing of
             return {"trouble": "no such code"}
 
@@ -73,9 +82,6 @@ class Candidate:
     @property
     def way(self) -> Way:
         return self.ways[-1]
-
-    def view(self, behavior: Behavior) -> Any:
-        return view(behavior, self.outputs)
 
 
 def view(behavior: Behavior, outputs: dict[str, Any]) -> Any:
@@ -93,70 +99,84 @@ class Judgement:
         self.exercise, self.seen = exercise, Seen(exercise, inputs, outputs)
         self.laws = {b.name: b for b in exercise.laws}
         self.views = {name: view(b, outputs) for name, b in self.laws.items() if b.view}
-        self.forms: dict[tuple[Way, ...], Candidate] = {}
 
     def findings(self) -> list[Finding]:
         decided = {name: law.judge(self.seen) for name, law in self.laws.items()}
         self.open = [b for b in self.laws.values() if b.view and (decided[b.name].passed or not decided[b.name].mistakes)]
         roots = [b for b in self.open if not decided[b.name].passed and self.stands(b, decided)]
         causes = self.explain(roots, decided) if roots else {}
-        return [self.settled(law, decided, causes) for law in self.laws.values()]
+        settled = [self.settled(law, decided, causes) for law in self.laws.values()]
+        return [replace(f, mistakes=tuple(dict.fromkeys(f.mistakes + f.also))) for f in settled]
+
+    def stands_on(self, law: Behavior) -> tuple[str, ...]:
+        return (law.after,) if isinstance(law.after, str) else law.after
 
     def stands(self, law: Behavior, decided: dict[str, Finding]) -> bool:
-        """Whether what it is after is right, or wrong in a way that the law itself has named."""
-        root = decided.get(law.after)
-        return root is None or root.passed or bool(root.mistakes)
+        """Whether something that it is after is right, or wrong in a way that the law itself has named."""
+        after = [decided[name] for name in self.stands_on(law)]
+        return not after or any(root.passed or root.mistakes for root in after)
 
     def settled(self, law: Behavior, decided: dict[str, Finding], causes: dict[str, Candidate]) -> Finding:
         """What is said of a behavior once the causes of what is wrong are known, or are not."""
-        finding, cause = decided[law.name], causes.get(law.name) or causes.get(law.after)
-        if self.stands(law, decided):
-            return named(finding, cause) if cause and not finding.passed and not finding.mistakes else finding
+        finding, after = decided[law.name], self.stands_on(law)
+        cause = next((causes[name] for name in (law.name, *after) if name in causes), None)
+        if self.stands(law, decided) or (law.own and cause):
+            own = causes.get(law.name)
+            return named(finding, own) if own and not finding.passed and not finding.mistakes else finding
         if cause is None:
-            return failed(law.name, f"Judged once the {law.after} is right.")
+            return failed(law.name, f"Judged once the {' or the '.join(after)} is right.")
         if not self.same(law, cause):
             # What the cause's own code shows, too, is no further mistake.
             also = law.judge(Seen(self.exercise, self.seen.inputs, cause.outputs)).mistakes
             return failed(law.name, finding.message, *(() if finding.mistakes == also else finding.mistakes[:1]))
         if law.sound(self.views[law.name]):
-            return Finding(law.name, True, f"Right for the {law.after} that your code gives.")
+            return Finding(law.name, True, f"Right for the {after[0]} that your code gives.")
         return named(replace(finding, passed=False), cause)
+
+    def roughly(self, law: Behavior, candidate: Candidate) -> bool:
+        """Whether the candidate gives the numbers of the brief part."""
+        return alike(law, self.brief[1] if self.brief else self.seen.outputs, candidate.brief)
 
     def same(self, law: Behavior, candidate: Candidate) -> bool:
         """Whether the candidate gives every number that this behavior is judged by."""
-        mine, other = self.views.get(law.name), candidate.view(law)
-        return mine is not None and other is not None and agree(mine, other, law.rtol, law.atol)
+        return self.roughly(law, candidate) and (self.brief is None or alike(law, self.seen.outputs, candidate.outputs))
+
+    @cached_property
+    def brief(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        return self.exercise.brief(self.seen.replayed, self.seen.outputs) if self.exercise.brief else None
+
+    def candidate(self, names: tuple[str, ...], ways: tuple[Way, ...]) -> Candidate:
+        return Candidate(self.exercise, names, ways, self.seen.replayed, self.brief[0] if self.brief else self.seen.replayed)
 
     def explain(self, roots: list[Behavior], decided: dict[str, Finding]) -> dict[str, Candidate]:
         """By root, the known code that gives what the student's code gave."""
-        singles = list(candidates(self.exercise, self.seen.replayed))
-        matched = [[law.name for law in self.open if self.same(law, c)] for c in singles]
-        best = max(zip(singles, matched), key=lambda pair: len(pair[1]), default=(None, ()))
-        wanted = {root.name for root in roots}
+        singles = [self.candidate(names, ways) for names, ways in candidates(self.exercise)]
+        close = [(c, {law.name for law in self.open if self.roughly(law, c)}) for c in singles]
+        close.sort(key=lambda pair: -len(pair[1]))
         # What stands on a root, is wrong by itself and has no sign of its own has to be explained as well.
-        wanted |= {law.name for law in self.open if not decided[law.name].passed}
-        if len(best[1]) == len(self.open):
-            return {root.name: best[0] for root in roots}
-        whole = next((c for c, names in zip(singles, matched) if wanted <= set(names)), None)
-        whole = whole or next(self.pairs(singles, matched, decided), None)
+        wanted = {root.name for root in roots} | {law.name for law in self.open if not decided[law.name].passed}
+        whole = self.first(close, wanted) or next(self.pairs(close, decided), None)
         if whole:
             return {root.name: whole for root in roots}
-        ranked = sorted(zip(singles, matched), key=lambda pair: -len(pair[1]))
-        found = {root.name: next((c for c, names in ranked if root.name in names), None) for root in roots}
+        found = {root.name: self.first(close, {root.name}) for root in roots}
         return {name: c for name, c in found.items() if c}
 
-    def pairs(self, singles: list[Candidate], matched: list[list[str]], decided: dict[str, Finding]) -> Iterator[Candidate]:
+    def first(self, close: list[tuple[Candidate, set[str]]], wanted: set[str]) -> Candidate | None:
+        """The closest candidate that explains all that is wanted."""
+        return next((c for c, names in close if wanted <= names and all(self.same(self.laws[name], c) for name in wanted)), None)
+
+    def pairs(self, close: list[tuple[Candidate, set[str]]], decided: dict[str, Finding]) -> Iterator[Candidate]:
         """Two mistakes that give every number together. Neither disturbs alone what is right."""
         sound = [law for law in self.open if decided[law.name].passed]
-        fits = [(c, names) for c, names in zip(singles, matched) if all(self.undisturbed(law, c) for law in sound)]
-        helps = [bool(set(names) - {law.name for law in sound}) for _, names in fits]
+        fits = [(c, bool(names - {law.name for law in sound})) for c, names in close if all(self.undisturbed(law, c) for law in sound)]
+        helped = any(helps for _, helps in fits)
         runs = 0
-        for (i, (first, _)), (j, (second, _)) in itertools.combinations(enumerate(fits), 2):
-            if first.names == second.names or first.form != second.form or (any(helps) and not helps[i] and not helps[j]):
+        for (first, a), (second, b) in itertools.combinations(fits, 2):
+            if first.names == second.names or first.form != second.form or (helped and not a and not b):
                 continue
             if overlap(self.exercise.solution, first.way, second.way):
                 continue
-            pair = Candidate(self.exercise, first.names + second.names, (*first.form, first.way, second.way), self.seen.replayed)
+            pair = self.candidate(first.names + second.names, (*first.form, first.way, second.way))
             if all(self.same(law, pair) for law in self.open):
                 yield pair
             runs += 1
@@ -164,17 +184,25 @@ class Judgement:
                 return
 
     def undisturbed(self, law: Behavior, candidate: Candidate) -> bool:
-        right = self.forms.setdefault(candidate.form, Candidate(self.exercise, (), candidate.form, self.seen.replayed))
-        return agree(candidate.view(law), right.view(law), law.rtol, law.atol)
+        try:
+            return law.judge(Seen(self.exercise, candidate.brief_inputs, candidate.brief)).passed
+        except Exception:  # a mistake may leave nothing to judge
+            return False
 
 
-def candidates(exercise: Exercise, inputs: dict[str, Any]) -> Iterator[Candidate]:
-    """Every mistake in every way and in every form of the solution that it applies to."""
+def alike(law: Behavior, a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two outputs are the same for this behavior."""
+    mine, other = view(law, a), view(law, b)
+    return mine is not None and other is not None and agree(mine, other, law.rtol, law.atol)
+
+
+def candidates(exercise: Exercise) -> Iterator[tuple[tuple[str, ...], tuple[Way, ...]]]:
+    """Every mistake in every way, in every form of the solution that it applies to: names, and how it is made."""
     for form in ((), *exercise.forms):
         for mistake in exercise.mistakes:
             for way in mistake.ways:
                 if not form or not overlap(exercise.solution, form, way):
-                    yield Candidate(exercise, (mistake.name,), (form, way) if form else (way,), inputs)
+                    yield (mistake.name,), ((form, way) if form else (way,))
 
 
 def overlap(source: str, a: Way, b: Way) -> bool:
