@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from autograder.exercises.exercise import Exercise, Finding, Mistake, failed
 from autograder.exercises.naming import judge
+from autograder.exercises.pictures import picture_of
 from autograder.probing import Trouble, known_state, run_probe
 
 __all__ = ["Verdict", "draw_inputs", "evaluate", "judge_outputs", "troubled"]
@@ -32,6 +33,7 @@ class Verdict:
     title: str = ""
     read_on: str = ""
     worth: tuple[int, ...] = ()  # the points of each finding's behavior
+    picture: dict[str, str] | None = None  # of an answer that failed: "png" as base64, "alt" in words
 
     @property
     def passed(self) -> bool:
@@ -57,6 +59,7 @@ class Verdict:
             "more_mistakes": [{"name": m.name, "title": m.title, "advice": m.advice} for m in self.mistakes[1:]],
             "read_on": self.read_on,
             "message": self.message,
+            "picture": self.picture,
             "findings": [
                 {
                     "behavior": f.behavior, "passed": f.passed, "points": worth if f.passed else 0, "max_points": worth,
@@ -105,7 +108,8 @@ def judge_outputs(check: Exercise, inputs: dict[str, Any], outputs: dict[str, An
         if "trouble" in outputs:
             return troubled(check, str(outputs["trouble"]))
         with torch.no_grad():
-            return conclude(check, judge(check, inputs, outputs))
+            verdict = conclude(check, judge(check, inputs, outputs))
+            return verdict if verdict.passed else replace(verdict, picture=picture_of(check, inputs, outputs))
     except Trouble as trouble:
         return troubled(check, str(trouble))
     except Exception as error:  # outputs that no probe returns: forged, or of a kind that nobody foresaw

@@ -215,7 +215,8 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """Samples of two instances, of shapes with a one in them, and one that is differentiated by its parameters.
 
     Returns:
-        "draws" (2 * calls, *shape), "of_size_one": two shapes, "after": the parameters, "gradient": "z" and by parameter dz/d...
+        "draws" (2 * calls, *shape), "of_size_one": two shapes, the parameters "given" and as they were "after",
+        "gradient": "z" and, by parameter, dz/d...
     """
     need_callable(student, "ReparameterizedDiagonalGaussian(mu, log_sigma)")
 
@@ -224,17 +225,19 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         return [as_tensor(gaussian.rsample(), "rsample()") for _ in range(calls)]
 
     draws: list[Tensor] = []
+    given = {name: inputs[name] for name in ("mu", "log_sigma")}
     for _ in range(2):
-        after = {name: inputs[name].clone() for name in ("mu", "log_sigma")}
+        after = {name: value.clone() for name, value in given.items()}
         draws += [z.detach().clone() for z in sample(*after.values(), inputs["calls"])]
     if any(z.shape != draws[0].shape for z in draws):
         raise Trouble("Two calls of `rsample()` gave samples of different shapes.")
     small = [sample(torch.zeros(shape), torch.full(shape, 0.5), 1)[0] for shape in ((1, 3), (3, 1))]
 
     def gradient() -> dict[str, Any]:
-        leaves = {name: inputs[name].clone().requires_grad_() for name in ("mu", "log_sigma")}
+        leaves = {name: value.clone().requires_grad_() for name, value in given.items()}
         z = sample(*(leaf * 1 for leaf in leaves.values()), 1)[0].reshape(inputs["mu"].shape)  # `* 1`: no leaves, as of a network
         slopes = differentiate((z * inputs["weights"]).sum(), leaves)
         return {"z": z.detach()} | {n: None if s is None else s / inputs["weights"] for n, s in slopes.items()} if slopes else {}
 
-    return {"draws": torch.stack(draws), "of_size_one": [list(z.shape) for z in small], "after": after, "gradient": attempt(gradient)}
+    return {"draws": torch.stack(draws), "of_size_one": [list(z.shape) for z in small], "given": given, "after": after,
+            "gradient": attempt(gradient)}
