@@ -10,7 +10,7 @@ from functools import cache
 from autograder.exercises.exercise import Exercise
 from autograder.probing import Trouble
 
-__all__ = ["all_checks", "find_check"]
+__all__ = ["all_checks", "exercise_of", "find_check"]
 
 
 @cache
@@ -20,6 +20,11 @@ def all_checks() -> dict[str, Exercise]:
     units = [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
     modules = [f"{unit.__name__}.{name}" for unit in sorted(units, key=lambda unit: unit.NUMBER) for name in unit.MODULES]
     return {exercise.name: exercise for name in modules for exercise in importlib.import_module(name).EXERCISES}
+
+
+def exercise_of(target: str) -> Exercise:
+    """The first exercise in which students write `target`."""
+    return next(exercise for exercise in all_checks().values() if exercise.target == target)
 
 
 def find_check(name: str) -> Exercise:
