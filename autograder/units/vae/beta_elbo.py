@@ -29,10 +29,10 @@ def in_call(call: Call) -> Finding:
     loss, right = call.loss, [-(call.log_px.mean() - call.beta * call.kl.mean()), *call.right_losses()]
     if loss.numel() != 1:
         message = f"The loss must be a single number; yours has shape {list(loss.shape)}."
-    elif any(same(loss.reshape(()), want) for want in right):
-        return passed("objective", "The loss is minus the batch mean of log_px - beta * kl.")
     elif not loss.isfinite():
         message = "The loss is not finite (NaN or infinity)."
+    elif any(same(loss.reshape(()), want) for want in right):
+        return passed("objective", "The loss is minus the batch mean of log_px - beta * kl.")
     else:
         message = "The loss is not minus the batch mean of log_px - beta * kl."
     return failed("objective", message, None, f"{float(right[0]):.3f}", shown(loss))
@@ -104,18 +104,22 @@ def judge_gradient(seen: Seen) -> Finding:
         return failed("gradient", "The gradient of the loss is not finite.", None, expected, "NaN or infinity")
     if not any(bool(g.any()) for g in first["grads"].values()):
         return failed("gradient", "The gradient of the loss is zero.", "loss_without_graph", expected, "zero")
+    if calls.changed_x:
+        return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
     judged = [c for c in calls.every if "grads" in c.record]
     right = all(exact(c) for c in judged) or exact_on_average(calls)
     true = all(any(same(c.loss.mean(), want) for want in c.right_losses()) for c in judged)
     if right and (true or all(part.judge(seen).passed for part in PARTS) or right_on_average(calls)):
         return passed("gradient", "The gradient is right for encoder and decoder.")
-    if calls.changed_x:
-        return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
     for part in PARTS:
         if not part.judge(seen).passed:
             message = f"The loss is put together right, but {part.name} in it is wrong: see vae.elbo first."
             return failed("gradient", message, None, expected, "the gradient of something else")
     return failed("gradient", "The loss has the right value but the wrong gradient.", None, expected, "another gradient")
+
+
+def finite(grads: list[dict[str, Tensor]]) -> bool:
+    return all(bool(g.isfinite().all()) for call in grads for g in call.values())
 
 
 LOSS = "loss = -beta_elbo.mean()"
@@ -182,7 +186,7 @@ EXERCISES = (
             *(replace(part, points=0) for part in PARTS),
             Behavior("objective", 3, judge_objective, lambda outputs: elbo.diagnostics(outputs, "loss"), ("log_px", "kl"), own=True,
                      rtol=RTOL, atol=ATOL),
-            Behavior("gradient", 2, judge_gradient, lambda outputs: elbo.diagnostics(outputs, "grads"), "objective", sound=bool,
+            Behavior("gradient", 2, judge_gradient, lambda outputs: elbo.diagnostics(outputs, "grads"), "objective", sound=finite,
                      rtol=2e-3, atol=2e-3),
         ),
         mistakes=MISTAKES, variants=VARIANTS,

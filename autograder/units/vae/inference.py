@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autograder.exercises.exercise import Edit, Finding, Seen, failed
-from autograder.exercises.laws import SIGMAS
+from autograder.exercises.laws import SIGMAS, close
 
 __all__ = ["FORMS", "SOLUTION", "Call", "Calls", "brief", "draw", "forward", "over_calls", "replay"]
 
@@ -182,11 +182,15 @@ class Calls:
         inputs, outputs = seen.inputs, seen.outputs
         self.calls = [Call(inputs, r) for r in outputs["calls"]]
         self.tiled = [Call(inputs, r, inputs["tile"]) for r in outputs["tiled"]]
+        self.changed_x = any(not torch.equal(r["x_after"].flatten(1), inputs["x"]) for r in outputs["calls"])
+        if self.changed_x and not any(close(c.log_px, want, atol=3e-3) for c in self.calls for want in c.right_log_px()):
+            # It was changed first, so the values are those of the x that it became.
+            self.calls = [Call(inputs | {"x": r["x_after"].reshape(inputs["x"].shape)}, r) for r in outputs["calls"]]
+            self.tiled = []
         self.truth = self.calls[0].truth
         # Many examples at once show what happens to few of them, such as a KL that is cut off at zero.
         self.every = [*self.calls, *self.tiled[:1]]
         self.later_trouble = outputs.get("later_trouble")
-        self.changed_x = any(not torch.equal(r["x_after"].flatten(1), inputs["x"]) for r in outputs["calls"])
 
     @classmethod
     def of(cls, seen: Seen) -> Calls:
