@@ -20,13 +20,17 @@ from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, double, failed, passed, run
+from autograder.exercises.exercise import Behavior, Finding, Seen, double, failed, make, passed
 from autograder.exercises.laws import close, shown
+from autograder.exercises.pictures import RIGHT, YOURS
+from autograder.units.discrete import PREAMBLE
+from autograder.units.discrete.probes import one_estimate
 from autograder.units.discrete.truth import Truth, draw_problem
 
 __all__ = ["CALLS", "SIGMAS", "TILE", "Estimates", "draw", "laws", "picture", "replay"]
 
 SIGMAS, SPREAD_SIGMAS, TILE, CALLS = 6.5, 8.0, 200, 50
+WORDS = {"logits": "logits", "theta": "cost's parameters"}
 TELLING = 0.25  # standard deviations, at least, by which log q stands out of cost times log q
 
 
@@ -114,23 +118,22 @@ class Estimates:
 class Exact:
     """Mean and variance of what the solution estimates in one problem: it is run on every tuple of codes that it could draw."""
 
-    def __init__(self, exercise: Exercise, inputs: dict[str, Any], problem: dict[str, Any]):
-        truth, means, variances = Truth(problem, slice(len(problem["logits"]) // TILE)), [], []
+    def __init__(self, solution: str, target: str, problem: dict[str, Any]):
+        truth, self.mean, self.variance = Truth(problem, slice(len(problem["logits"]) // TILE)), {}, {}
         chosen = torch.tensor(list(itertools.product(range(len(truth.codes)), repeat=problem["num_samples"])))  # (tuples, S)
         z = truth.codes[chosen, 0].transpose(0, 1)  # (S, tuples, L, C)
-        names = standing_in(lambda shape, count, q: z)
+        estimator = make(PREAMBLE + solution, target, standing_in(lambda shape, count, q: z))
+        moments: dict[str, list[tuple[Tensor, Tensor]]] = {"value": [], "logits": [], "theta": []}
         for row in range(len(truth.logits)):
             one = problem | {name: problem[name][row].expand(len(chosen), *problem[name].shape[1:]) for name in ("logits", "bias", "theta")}
-            got = run(exercise, exercise.solution, double(inputs | {"problems": [one], "calls": 1, "names": names}))["problems"][0][0]
+            with torch.enable_grad():
+                got = one_estimate(estimator, double(one), target, 0)
             weights = truth.probabilities[chosen, row].prod(1)
-            found = {name: v.flatten(1) if v.dim() > 1 else v[:, None] for name, v in (got["slopes"] | {"value": got["value"]}).items()}
-            mean = {name: weights @ v for name, v in found.items()}
-            means.append(mean)
-            variances.append({name: weights @ (v - mean[name]) ** 2 for name, v in found.items()})
-        shapes = {"value": (), "logits": problem["logits"].shape[1:], "theta": problem["theta"].shape[1:]}
-        self.mean, self.variance = (
-            {name: torch.stack([one[name].reshape(shape) for one in each]) for name, shape in shapes.items()} for each in (means, variances)
-        )
+            for name, values in (got["slopes"] | {"value": got["value"]}).items():
+                mean = torch.tensordot(weights, values, 1)
+                moments[name].append((mean, torch.tensordot(weights, (values - mean) ** 2, 1)))
+        for name, each in moments.items():
+            self.mean[name], self.variance[name] = (torch.stack(parts) for parts in zip(*each))
 
 
 # --- the student's own codes ----------------------------------------------------------------------
@@ -182,20 +185,26 @@ def drawn_like(e: Estimates, q: OneHotCategorical | None) -> bool:
 # --- laws -----------------------------------------------------------------------------------------
 
 
-def laws(what: str) -> tuple[Behavior, ...]:
-    """Value, both gradients, and the spread of `what` is asked for."""
+def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
+    """The value, both gradients, and the spread, in words that of `what`."""
     known = WeakTensorKeyDictionary()
 
-    def behavior(name: str, judge: Callable[[Estimates, Exact, Seen, int], Finding], key: str) -> Behavior:
-        def whole(seen: Seen) -> Finding:
+    def judged(name: str, key: str, e: Estimates, seen: Seen, number: int) -> Finding:
+        if e.problem["logits"] not in known:
+            known[e.problem["logits"]] = Exact(solution, target, e.problem)
+        exact = known[e.problem["logits"]]
+        if not e.honest(exact):
+            return failed(name, "The codes are no fresh samples for each row and call.")
+        if name != "estimator":
+            return mean(e, exact, name, key)
+        right = seen.right.get("problems")
+        return spread(e, exact, right and right[number][0]["slopes"]["logits"])
+
+    def behavior(name: str, key: str) -> Behavior:
+        def judge(seen: Seen) -> Finding:
             """The first problem in which it fails."""
-            findings = []
-            for number, (problem, calls) in enumerate(zip(seen.inputs["problems"], seen.outputs["problems"], strict=True)):
-                if problem["logits"] not in known:
-                    known[problem["logits"]] = Exact(seen.exercise, seen.inputs, problem)
-                e, exact = Estimates(problem, calls), known[problem["logits"]]
-                honest = e.honest(exact)
-                findings.append(judge(e, exact, seen, number) if honest else failed(name, "The codes are no fresh samples for each row and call."))
+            each = map(Estimates, seen.inputs["problems"], seen.outputs["problems"])
+            findings = [judged(name, key, e, seen, number) for number, e in enumerate(each)]
             return next((f for f in findings if not f.passed), findings[0])
 
         def view(outputs: dict[str, Any]) -> Any:
@@ -205,42 +214,50 @@ def laws(what: str) -> tuple[Behavior, ...]:
             count = [len(c["codes"]) if name == "estimator" and isinstance(c["codes"], Tensor) else None for c in first]
             return [(n, c["value"].dim(), c["slopes"].get(key)) for n, c in zip(count, first)]
 
-        return Behavior(name, 1, whole, view)
+        return Behavior(name, 1, judge, view)
 
-    def value(e: Estimates, exact: Exact, seen: Seen, number: int) -> Finding:
-        return mean(e, exact, "value", "value", "the expected cost", "One number for each example is asked for, shape [batch].")
-
-    def encoder(e: Estimates, exact: Exact, seen: Seen, number: int) -> Finding:
-        return mean(e, exact, "encoder", "logits", "the enumerated gradient of the logits", "No gradient reaches the logits.")
-
-    def decoder(e: Estimates, exact: Exact, seen: Seen, number: int) -> Finding:
-        return mean(e, exact, "decoder", "theta", "the enumerated gradient of the cost's parameters", "No gradient reaches the cost's parameters.")
-
-    def mean(e: Estimates, exact: Exact, name: str, key: str, want: str, missing: str) -> Finding:
-        if e.numbers["value"] is None and name != "value":
-            return failed(name, "Judged once there is one number for each example.")
+    def mean(e: Estimates, exact: Exact, name: str, key: str) -> Finding:
+        if e.numbers["value"] is None:
+            return failed(name, "One number for each example is asked for, shape [batch].")
         if e.numbers[key] is None:
-            return failed(name, missing, None, shown(exact.mean[key]), "none")
+            return failed(name, f"No gradient reaches the {WORDS[key]}.", None, shown(exact.mean[key]), "none")
+        what = "expected cost" if key == "value" else f"enumerated gradient of the {WORDS[key]}"
         if e.unbiased(key, exact):
-            return passed(name, f"The mean of the estimates is {want}.")
-        return failed(name, f"The mean of the estimates is not {want}.", None, shown(exact.mean[key]), shown(e.numbers[key].mean(0)))
+            return passed(name, f"The mean of the estimates is the {what}.")
+        return failed(name, f"The mean of the estimates is not the {what}.", None, shown(exact.mean[key]), shown(e.numbers[key].mean(0)))
 
-    def estimator(e: Estimates, exact: Exact, seen: Seen, number: int) -> Finding:
-        """The spread: exactly at the recorded codes; where those do not tell, by the variance of each entry."""
-        if not encoder(e, exact, seen, number).passed:
+    def spread(e: Estimates, exact: Exact, right: Tensor | None) -> Finding:
+        """Exactly at the recorded codes; where those do not tell, by the variance of each entry."""
+        if not mean(e, exact, "encoder", "logits").passed:
             return failed("estimator", "Judged once the mean of the estimates is right.")
         if e.constant:
             return failed("estimator", "All estimates are the same: nothing is sampled.")
-        right = seen.right.get("problems")
-        if (right and not e.few and close(e.calls[0]["slopes"]["logits"], right[number][0]["slopes"]["logits"], 1e-3, 1e-3)) or e.spread(exact):
+        exactly = right is not None and not e.few and close(e.calls[0]["slopes"]["logits"], right, 1e-3, 1e-3)
+        if exactly or e.spread(exact):
             return passed("estimator", f"The spread is that of {what}.")
         variances = (f"variance {float(v.sum()):.3f}" for v in (exact.variance["logits"], e.numbers["logits"].var(0)))
         return failed("estimator", f"The spread of the estimates is not that of {what}.", None, *variances)
 
-    return (behavior("value", value, "value"), behavior("encoder", encoder, "logits"), behavior("decoder", decoder, "theta"),
-            behavior("estimator", estimator, "logits"))
+    return behavior("value", "value"), behavior("encoder", "logits"), behavior("decoder", "theta"), behavior("estimator", "logits")
 
 
-def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """Mean and spread of the estimates of one gradient, beside the exact ones."""
-    raise ValueError
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any], solution: str, target: str) -> str:
+    """Mean and spread of the estimates of one example's gradient, beside the exact ones."""
+    problem = inputs["problems"][0]
+    found = Estimates(problem, outputs["problems"][0]).numbers["logits"]
+    if found is None:
+        raise ValueError("no gradient for each example")
+    exact = Exact(solution, target, problem)
+    sides = (("yours", YOURS, -0.12, found.mean(0)[0], found.std(0)[0]),
+             ("right", RIGHT, 0.12, exact.mean["logits"][0], exact.variance["logits"][0].sqrt()))
+    places = torch.arange(sides[0][3].numel())
+    for label, color, shift, mean, spread in sides:
+        ax.errorbar(places + shift, mean.flatten(), spread.flatten(), fmt="o", ms=4, color=color, capsize=2, label=label)
+    ax.axhline(0, color="#888888", lw=0.6)
+    ax.set_xticks(places, [f"z{latent + 1}={c + 1}" for latent in range(len(sides[0][3])) for c in range(sides[0][3].shape[1])])
+    ax.set_xlabel("logit")
+    ax.set_ylabel("gradient: mean and\nspread of one estimate")
+    ax.legend()
+    off, (mine, right) = float((sides[0][3] - sides[1][3]).abs().max()), (float((side[4] ** 2).sum()) for side in sides)
+    return (f"The mean of your estimates is {off:.2g} from the exact gradient where it is furthest; the variance of one estimate is "
+            f"{mine:.3g}, and {right:.3g} is right.")

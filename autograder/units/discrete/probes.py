@@ -144,7 +144,7 @@ def one_estimate(student: Any, problem: dict[str, Any], signature: str, number: 
 
 
 def relaxed_samples(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """By problem many ``"draws"`` of tiled logits, then of the first rows, from a known seed, two ``"few"`` and the first one's ``"slopes"``."""
+    """By problem many ``"draws"`` of tiled logits; two of ``"few"`` rows, from a known seed, and the first one's ``"slopes"``."""
     signature = inputs["signature"]
     need_callable(student, signature)
 
@@ -154,7 +154,7 @@ def relaxed_samples(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     records = []
     for problem in inputs["problems"]:
         draws = repeated(lambda number, p=problem: sample(p, p["logits"].clone()).detach().clone(), inputs["calls"])
-        torch.manual_seed(inputs["seed"])
+        torch.default_generator.manual_seed(inputs["seed"])
         logits = problem["few"].clone().requires_grad_()
         y, again = sample(problem, logits * 1), sample(problem, problem["few"].clone())
         weighted = y * problem["weights"] if y.shape == problem["weights"].shape else y

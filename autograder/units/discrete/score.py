@@ -39,7 +39,8 @@ def shared(surrogate: str, weight: str) -> tuple[Mistake, ...]:
         Mistake("samples_not_averaged", "The samples are not averaged.", "Take the mean over the first axis: shape (batch,).",
                 (MEAN, "surrogate")),
         Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate and means nothing.",
-                "Write log_q - log_q.detach() where log_q stands: it is zero as a number and has log_q's gradient, so the value is the cost.",
+                "Write log_q - log_q.detach() where log_q stands: it is zero as a number and has log_q's gradient, so the value is the "
+                "cost.",
                 instead(f"cost + {weight} * log_q"), instead(f"cost - cost.detach() + {weight} * log_q")),
         Mistake("cost_term_missing", "The decoder learns nothing: the cost stands in the surrogate only as a detached weight.",
                 "The gradient has two terms: f(z) grad log q for the encoder, and grad f(z) itself for the decoder. Add the cost.",
@@ -152,7 +153,8 @@ VARIANTS = {
 }
 
 HINTS = (
-    "You need a number that has the right *gradient*. For the encoder that is the cost times grad log q(z), with z and the cost held fixed.",
+    "You need a number that has the right *gradient*. For the encoder that is the cost times grad log q(z), with z and the cost "
+    "held fixed.",
     "q = OneHotCategorical(logits=logits); z = q.sample((num_samples,)); log_q = q.log_prob(z).sum(-1). cost.detach() * log_q gives the "
     "encoder's gradient; the decoder needs the cost itself, too.",
     "(cost + cost.detach() * (log_q - log_q.detach())).mean(0): the difference is zero as a number, so the value is the mean cost.",
@@ -165,7 +167,7 @@ EXERCISES = (
         title="The score-function estimator",
         read_on="Lecture 04, section 4, the score function",
         solution=SOLUTION, preamble=PREAMBLE, draw=partial(draw, signature="score_function(f, logits, num_samples)"),
-        probe=probes.estimates, replay=replay, laws=laws("the plain score function"),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+        probe=probes.estimates, replay=replay, laws=laws(SOLUTION, "score_function", "the plain score function"),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=partial(picture, solution=SOLUTION, target="score_function"),
     ),
 )
