@@ -16,8 +16,8 @@ from autograder.exercises.exercise import Behavior, Finding, Seen, failed, passe
 from autograder.exercises.laws import close, constant, shown
 from autograder.units.iwae.truth import Truth, log_mean_exp
 
-__all__ = ["ATOL", "NO_DRAWS_OF_Q", "RTOL", "Sampled", "calls_of", "distance", "draws_fault", "off", "picture", "replay", "samples",
-           "samples_fault", "value"]
+__all__ = ["ATOL", "NO_DRAWS_OF_Q", "RTOL", "Sampled", "calls_of", "directions", "distance", "draws_fault", "off", "picture", "replay",
+           "samples", "samples_fault", "value"]
 
 RTOL, ATOL = 2e-5, 3e-3  # of sums over 784 pixels in float32
 # Each statistic is the mean of n nearly normal numbers and is compared at 6.5 standard errors: a false alarm in fewer than one
@@ -86,10 +86,10 @@ class Sampled:
         """The latents at which the value is one of these, if there are any."""
         return next((z for z in self.candidates() if any(self.agrees(z, right) for right in rights)), None)
 
-    def noise(self) -> Tensor | None:
-        """epsilon of what was drawn, (samples, batch, M): first what the value stands on, or may stand on."""
+    def noise(self, whole: bool) -> Tensor | None:
+        """epsilon of what was drawn, (samples, batch, M): of all that was decoded, or what the value stands on; then of the unused."""
         first = self.stands_on(log_mean_exp, torch.clone)
-        latents = [z for z in (first, *self.candidates(), self.z, *self.unused) if z is not None]
+        latents = [z for z in (self.z if whole else first, *self.candidates(), self.z, *self.unused) if z is not None]
         return self.truth.noise(torch.cat(latents[:1] + self.unused)).float() if latents else None
 
 
@@ -104,10 +104,10 @@ def calls_of(seen: Seen) -> dict[str, Sampled]:
     return seen.calls
 
 
-def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+def replay(inputs: dict[str, Any], outputs: dict[str, Any], names: tuple[str, ...] = REPLAYED, whole: bool = False) -> dict[str, Any]:
     """The small cases, with the noise of the latents that the student's code decoded."""
-    calls = read_calls(inputs, {name: found for name, found in outputs.items() if name in REPLAYED})
-    cases = {n: c | {"noise": calls[n].noise() if n in calls else None} for n, c in inputs["cases"].items() if n in REPLAYED}
+    calls = read_calls(inputs, {name: found for name, found in outputs.items() if name in names})
+    cases = {n: c | {"noise": calls[n].noise(whole) if n in calls else None} for n, c in inputs["cases"].items() if n in names}
     return inputs | {"cases": cases}
 
 
@@ -186,7 +186,7 @@ def samples(points: int) -> Behavior:
             return failed("samples", "The latents are not independent draws of q(z|x).", fault, expected, "draws that are not")
         return passed("samples", "The latents are independent draws of q(z|x), fresh in every call.")
 
-    return Behavior("samples", points, judge, lambda outputs: bool(outputs["usual"]["decoded"]), after="value", own=True)
+    return Behavior("samples", points, judge, after="value", own=True)
 
 
 def draws_fault(seen: Seen) -> str | None:
@@ -236,6 +236,13 @@ def distance(got: dict[str, Tensor], want: dict[str, Tensor]) -> float:
     """Relative distance of two gradients (Frobenius norm over all of their parameters)."""
     left = sum(float((got[n].double() - want[n].double()).square().sum()) for n in want)
     return (left / max(sum(float(w.double().square().sum()) for w in want.values()), 1e-30)) ** 0.5
+
+
+def directions(slopes: dict[str, Tensor]) -> dict[str, Any]:
+    """By parameter the direction and the length of a gradient: what two of them that are the same have in common."""
+    if "trouble" in slopes:
+        return slopes
+    return {name: (slope / slope.norm().clamp(min=1e-2), float(slope.norm())) for name, slope in slopes.items()}
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any], right: Right, what: str) -> str:
