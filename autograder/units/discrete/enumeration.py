@@ -59,8 +59,8 @@ def through_both(points: int) -> Any:
         return replace(law.judge(seen), mistakes=()) if seen.outputs["two"]["slopes"] else law.judge(seen)
 
     def sound(view: Any) -> bool:
-        dimensions, slopes = view
-        return dimensions == 1 and all(isinstance(slopes.get(name), torch.Tensor) and bool(slopes[name].any()) for name in ("logits", "theta"))
+        dimensions, slopes = view[0], [view[1].get(name) for name in ("logits", "theta")]
+        return dimensions == 1 and all(slope is not None and bool(slope.any()) for slope in slopes)
 
     return replace(law, judge=judge, sound=sound, view=lambda outputs: (outputs["two"]["value"].dim(), outputs["two"]["slopes"]))
 
@@ -69,7 +69,8 @@ MISTAKES = (
     Mistake("marginals_for_joint_states",
             "The classes of each latent are enumerated by themselves: L x C marginal states, where there are C^L joint ones.",
             "f looks at all latents at once. With two latents of ten classes sum over 100 pairs (i, j), each with weight q(i) q(j).",
-            *((LAST, MARGINALS.format(rest=rest) + end) for rest in ("torch.zeros_like(logits)", "q.clone()", MODE) for end in ("", " / latents"))),
+            *((LAST, MARGINALS.format(rest=rest) + divided) for divided in ("", " / latents")
+              for rest in ("torch.zeros_like(logits)", "q.clone()", MODE))),
     Mistake("cost_of_the_mean_code", "This is the cost of the mean code, f(E[z]), and E[f(z)] is asked for.",
             "f is not linear. Look at f on one-hot codes only, and average the costs.",
             (LAST, "return f(logits.softmax(dim=-1).unsqueeze(0)).squeeze(0)")),
@@ -95,7 +96,8 @@ MISTAKES = (
     Mistake("first_example_for_all", "The first example's probabilities are used for all.",
             "Each example has its own weights: shape (codes, batch).",
             (WEIGHTS, "log_q[:, :1].exp()")),
-    Mistake("sampled_not_enumerated", "This samples; enumeration looks at every code once.", "Two calls with the same arguments must agree.",
+    Mistake("sampled_not_enumerated", "This samples; enumeration looks at every code once.",
+            "Two calls with the same arguments must agree.",
             body(SOLUTION, "q = OneHotCategorical(logits=logits)", "codes = q.sample((4000,))",
                  "log_q, cost = q.log_prob(codes).sum(dim=-1), f(codes)",
                  "return (cost + (cost - cost.mean(dim=0)).detach() * (log_q - log_q.detach())).mean(dim=0)")),
