@@ -135,8 +135,9 @@ def plain(verdict: Verdict) -> str:
             lines.append(f"  ✗ {finding.behavior}: {finding.message}")
             if finding.expected:
                 lines.append(f"    expected {finding.expected}; got {finding.got}")
-    if verdict.misconception:
-        lines.append(f"  {verdict.misconception.advice}")
+    lines += [f"  {mistake.advice}" for mistake in verdict.mistakes]
+    if verdict.picture:
+        lines.append(f"  In a picture: {verdict.picture['alt']}")
     return "\n".join(lines)
 
 

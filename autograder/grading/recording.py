@@ -69,7 +69,9 @@ def summarize(record: Record, name: str, notebook: Any) -> None:
     record.points[name] = points_of(notebook)
     record.mistakes[name] = {}
     for cell, said in verdicts_in(notebook).items():
-        titles = [v.get("misconception_title") or v["misconception"] for v in said if v.get("misconception") and not v.get("passed")]
+        wrong = [v for v in said if v.get("misconception") and not v.get("passed")]
+        titles = [title for v in wrong for title in (v.get("misconception_title") or v["misconception"],
+                                                     *(more["title"] for more in v.get("more_mistakes", [])))]
         if titles:
             record.mistakes[name][cell] = list(dict.fromkeys(titles))
     about = notebook.metadata.get("elbolab", {})

@@ -9,11 +9,11 @@ from functools import partial
 
 import pytest
 import torch
-
-from autograder.catalogue import all_checks, find_check
 from autograder.checks.discrete_estimates import CALLS, TILE, rloo_estimate, score_estimate
 from autograder.checks.discrete_relaxed import looks_like
 from autograder.checks.discrete_truth import Truth, draw_problem
+
+from autograder.catalogue import all_checks, find_check
 from autograder.verdict import draw_inputs, evaluate
 from elbolab import gradients
 

@@ -15,14 +15,14 @@ import math
 
 import pytest
 import torch
-from checking import MISTAKES, SOLUTIONS, UNIT_OF, make
-
-from autograder.catalogue import find_check
 from autograder.checks.discrete_estimates import CALLS as TIMES
 from autograder.checks.discrete_estimates import SIGMAS, Estimates, rloo_estimate, score_estimate
 from autograder.checks.discrete_relaxed import CALLS, FALSE_ALARM, SAMPLES, TILE, columns, distance, readings
 from autograder.checks.discrete_tables import NOISE, judge_race_truth
 from autograder.mistakes import apply
+from checking import MISTAKES, SOLUTIONS, UNIT_OF, make
+
+from autograder.catalogue import find_check
 from autograder.probing import run_probe
 from autograder.verdict import draw_inputs
 

@@ -1,0 +1,211 @@
+"""Exercise 2h: a posterior sample by resampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.exercises.laws import Summary, shown, untouched
+from autograder.units.iwae import PREAMBLE
+from autograder.units.iwae.normalized_weights import bars
+from autograder.units.iwae.probes import probe_resample
+
+SOLUTION = '''\
+def resample(z: Tensor, log_w: Tensor, num_draws: int) -> Tensor:
+    """Draws from the candidates z (K, batch, M) of each example by their weights, log_w (K, batch); shape (num_draws, batch, M)."""
+    index = Categorical(logits=log_w.T).sample((num_draws,))  # (num_draws, batch)
+    return z[index, torch.arange(z.shape[1])]
+'''
+DRAWS = 3_000
+FAR_OFF = 110  # of Pearson's statistic with 35 degrees of freedom: above that with probability 1e-9
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    """Candidates (K, batch, M), and log-weights none of which is hopeless: each is drawn some five times or more."""
+    return {"z": torch.randn(8, 5, 3, generator=rng), "log_w": -1.0 - 4.8 * torch.rand(8, 5, generator=rng), "num_draws": DRAWS}
+
+
+# --- which candidates were drawn -----------------------------------------------------------------
+
+
+def counts(z: Tensor, got: Tensor) -> Tensor | None:
+    """How often each candidate was drawn, (K, batch); None where a draw is none of its own example's candidates."""
+    if got.shape != (DRAWS, *z.shape[1:]):
+        return None
+    nearest, which = (got[:, None] - z).abs().amax(-1).min(1)  # (draws, batch)
+    if not float(nearest.max()) <= 1e-5:  # NaN is far from everything
+        return None
+    return torch.stack([(which == k).sum(0) for k in range(len(z))]).double()
+
+
+def follow(log_w: Tensor, drawn: Tensor | None) -> bool:
+    """Whether the candidates were drawn in proportion to their weights."""
+    want = DRAWS * torch.softmax(log_w.double(), 0)
+    return drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF
+
+
+def picked(seen: Seen, case: str) -> Tensor | None:
+    return counts(seen.inputs["z"], seen.outputs[case]["value"])
+
+
+def repeated(seen: Seen) -> bool:
+    """Whether two calls gave the same draws, and that not because all draws are one."""
+    first, again = seen.outputs["usual"]["value"], seen.outputs["again"].get("value")
+    return again is not None and torch.equal(first, again) and bool((first != first[:1]).any())
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+
+def judge_picks(seen: Seen) -> Finding:
+    got = seen.outputs["usual"]["value"]
+    expected = f"shape {[DRAWS, *seen.inputs['z'].shape[1:]]}, each entry one of its example's candidates"
+    if not untouched(seen.inputs, seen.outputs["usual"]["after"]):
+        return failed("picks", "Your code changes z or log_w in place.", "changes_its_inputs", "arguments as they were", "others")
+    if picked(seen, "usual") is not None:
+        return passed("picks", "Each draw is one of its own example's candidates.")
+    message = "A draw is none of its example's candidates."
+    if got.shape != (DRAWS, *seen.inputs["z"].shape[1:]):
+        message = f"The draws have shape {list(got.shape)}."
+    return Finding("picks", False, message, (), expected, shown(got), ("same_samples_in_every_call",) if repeated(seen) else ())
+
+
+def judge_weights(seen: Seen) -> Finding:
+    expected = "draws in proportion to the normalized weights"
+    same = ("same_samples_in_every_call",) if repeated(seen) else ()
+    if not untouched(seen.inputs, seen.outputs["usual"]["after"]):
+        return failed("weights", "Judged once the arguments are left alone.", "changes_its_inputs")
+    if not follow(seen.inputs["log_w"], picked(seen, "usual")):
+        return Finding("weights", False, "The draws do not follow the normalized weights.", (), expected, "other proportions", same)
+    if same:
+        return failed("weights", "Two calls drew exactly the same.", *same, "fresh draws", "the same again")
+    return passed("weights", "Each candidate is drawn as often as its weight says.")
+
+
+def judge_far(seen: Seen) -> Finding:
+    """The same with log-weights whose exponentials are 0. What is wrong with others is not this law's business."""
+    if not untouched(seen.inputs, seen.outputs["usual"]["after"]):
+        return failed("extremes", "Judged once the arguments are left alone.", "changes_its_inputs")
+    far = seen.outputs["far"]
+    if "trouble" not in far and follow(seen.inputs["log_w"], picked(seen, "far")):
+        return passed("extremes", "Log-weights of 784 pixels are no trouble.")
+    message = f"With log-weights near -900{': ' + far['trouble'] if 'trouble' in far else ' the draws do not follow the weights.'}"
+    return failed("extremes", message, "exp_underflows" if follow(seen.inputs["log_w"], picked(seen, "usual")) else None)
+
+
+def moments(case: str) -> Any:
+    """A view: the shape, and the mean draw of each example with the mean products of its latents. And is each a candidate?"""
+
+    def view(outputs: dict[str, Any]) -> Any:
+        if "trouble" in outputs[case]:
+            return {"own": False}
+        got, z = outputs[case]["value"].double(), outputs["usual"]["after"]["z"]
+        draws = got if got.shape[1:] == z.shape[1:] else got.flatten(0, -2)  # what belongs together is told by the shape alone
+        draws = torch.cat([draws, (draws.unsqueeze(-1) * draws.unsqueeze(-2)).flatten(-2)], dim=-1)
+        summary = Summary(draws.mean(0), draws.std(0) / len(draws) ** 0.5)
+        return {"own": counts(z, outputs[case]["value"]) is not None, "shape": list(got.shape), "moments": summary}
+
+    return view
+
+
+PICK = "Categorical(logits=log_w.T).sample((num_draws,))"
+TAKE = "z[index, torch.arange(z.shape[1])]"
+LOGITS = "logits=log_w.T"
+
+MISTAKES = (
+    Mistake("picks_of_another_example", "A draw is another example's candidate.",
+            "Index samples and batch together: z[index, torch.arange(batch)], with index of shape (num_draws, batch).",
+            (TAKE, "z.flatten(0, 1)[index]")),
+    Mistake("latents_apart", "Each latent is drawn by itself.", "A draw is a whole candidate: the same index k for all its M latents.",
+            (f"return {TAKE}", "index = Categorical(logits=log_w.T).sample((num_draws, z.shape[2])).transpose(1, 2)\n    return torch.stack("
+             "[z[index[..., m], torch.arange(z.shape[1]), m] for m in range(z.shape[2])], dim=-1)")),
+    Mistake("averaged_over_the_samples", "The candidates are averaged.",
+            "A sample of the posterior is one of the candidates; their mean need not be a probable z.",
+            (TAKE, "(torch.softmax(log_w, dim=0).unsqueeze(-1) * z).sum(dim=0).expand(num_draws, -1, -1)"),
+            (TAKE, "z.mean(dim=0).expand(num_draws, -1, -1)")),
+    Mistake("samples_not_weighted", "All candidates are drawn alike.", "Draw candidate k with its normalized weight as the probability.",
+            (LOGITS, "logits=0 * log_w.T")),
+    Mistake("weights_inverted", "The least probable candidates are drawn most.", "The probabilities are softmax(log_w, 0), without a minus.",
+            (LOGITS, "logits=-log_w.T")),
+    Mistake("weights_over_the_batch", "The weights are normalized over the batch.",
+            "The K candidates of one example share the probability 1. Categorical wants them in its last dimension: log_w.T.",
+            (LOGITS, "probs=torch.softmax(log_w, dim=1).T")),
+    Mistake("best_sample_only", "The largest weight is taken every time.",
+            "That is a maximum, and no sample of the posterior. Draw with the weights.",
+            (PICK, "log_w.argmax(dim=0).expand(num_draws, -1)")),
+    Mistake("log_weights_for_weights", "Log-weights are used as if they were weights.",
+            "Categorical(logits=log_w.T), or probs=softmax(log_w, 0).T.",
+            (LOGITS, "probs=-log_w.T")),
+    Mistake("weights_squared", "The weights are squared.", "The probabilities are the normalized weights themselves.",
+            (LOGITS, "logits=2 * log_w.T")),
+    Mistake("one_pick_for_all_examples", "All examples draw the same index.", "Each example has weights of its own, and draws for itself.",
+            (PICK, "Categorical(logits=log_w[:, 0]).sample((num_draws, 1)).expand(-1, z.shape[1])"),
+            (PICK, "Categorical(logits=log_w.mean(dim=1)).sample((num_draws, 1)).expand(-1, z.shape[1])")),
+    Mistake("exp_underflows", "With log-weights of 784 pixels exp(log_w) is 0.",
+            "Hand over logarithms, Categorical(logits=...), or normalize with softmax.",
+            (PICK, "torch.multinomial(log_w.exp().T, num_draws, replacement=True).T"),
+            (LOGITS, "probs=(log_w.exp() if log_w.exp().sum() > 0 else torch.ones_like(log_w)).T")),
+    Mistake("samples_and_batch_swapped", "The batch stands first.", "The result has shape (num_draws, batch, M).",
+            wrapped("value.transpose(0, 1)")),
+    Mistake("same_samples_in_every_call", "Every call draws the same.", "Set no seed inside the function.",
+            wrapped("value", "torch.manual_seed(0)")),
+    Mistake("changes_its_inputs", "An argument is changed in place.", "Make a new tensor.",
+            wrapped("value", "given[0][:1] = 0")),
+)
+
+VARIANTS = {
+    "multinomial": body(SOLUTION, "index = torch.multinomial(log_w.softmax(0).T, num_draws, replacement=True)",
+                        "return torch.stack([z[index[b], b] for b in range(z.shape[1])], dim=1)"),
+    "Gumbel's maximum": body(SOLUTION, "noise = -torch.log(-torch.log(torch.rand(num_draws, *log_w.shape)))",
+                             "index = (log_w + noise).argmax(1)",
+                             "return torch.gather(z, 0, index.unsqueeze(-1).expand(-1, -1, z.shape[2]))"),
+    "systematic": body(SOLUTION, "steps = (torch.arange(num_draws)[:, None] + torch.rand(1, z.shape[1])) / num_draws",
+                       "edges = log_w.softmax(0).cumsum(0)", "index = (steps[:, None] > edges[:-1]).sum(1)",
+                       "index = torch.stack([column[torch.randperm(num_draws)] for column in index.T], dim=1)",
+                       "return z[index, torch.arange(z.shape[1])]"),
+    "a loop over examples": body(
+        SOLUTION, "picks = [z[Categorical(logits=log_w[:, b]).sample((num_draws,)), b] for b in range(z.shape[1])]",
+        "return torch.stack(picks, dim=1)"),
+}
+
+HINTS = (
+    "Each example has K candidates with normalized weights. Draw an index for it with these probabilities, as often as asked.",
+    "torch.distributions.Categorical(logits=...) takes log-weights as they are, with the K candidates in the last dimension: log_w.T.",
+    "index = Categorical(logits=log_w.T).sample((num_draws,)); return z[index, torch.arange(z.shape[1])]",
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """How often each candidate of the example that is furthest off was drawn, beside its weight."""
+    weights = torch.softmax(inputs["log_w"].double(), 0)
+    usual = counts(inputs["z"], outputs["usual"]["value"])
+    far = "value" in outputs["far"] and follow(inputs["log_w"], usual)
+    drawn = counts(inputs["z"], outputs["far"]["value"]) if far else usual
+    if drawn is None:
+        raise ValueError("nothing to draw")
+    share = drawn / DRAWS
+    example = int((share - weights).abs().sum(0).argmax())
+    bars(ax, share[:, example], weights[:, example], f"candidate of example {example + 1}", "share of the draws")
+    best = int(weights[:, example].argmax())
+    return (f"Candidate {best + 1} of example {example + 1} has the largest weight, {float(weights[best, example]):.2f}; "
+            f"{float(share[best, example]):.2f} of your draws took it. Of the candidates {int((share[:, example] > 0).sum())} were drawn.")
+
+
+EXERCISES = (
+    Exercise(
+        name="iwae.resample",
+        target="resample",
+        title="A posterior sample by resampling",
+        read_on="Lecture 02, the posterior that the weights know",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_resample,
+        laws=(
+            Behavior("picks", 1, judge_picks, moments("usual"), sound=lambda view: False),
+            Behavior("weights", 2, judge_weights, moments("usual"), after="picks", sound=lambda view: False),
+            Behavior("extremes", 1, judge_far, moments("far"), after="weights", sound=lambda view: view["own"]),
+        ),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)
