@@ -208,11 +208,10 @@ def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
             return next((f for f in findings if not f.passed), findings[0])
 
         def view(outputs: dict[str, Any]) -> Any:
+            """Of the first call how many codes were looked at, whether there is a number for each row, and what is judged."""
             first = [calls[0] for calls in outputs["problems"]]
-            if name == "value":
-                return [c["value"] for c in first]
-            count = [len(c["codes"]) if name == "estimator" and isinstance(c["codes"], Tensor) else None for c in first]
-            return [(n, c["value"].dim(), c["slopes"].get(key)) for n, c in zip(count, first)]
+            count = [len(c["codes"]) if isinstance(c["codes"], Tensor) else None for c in first]
+            return [(n, c["value"].dim(), c["value"] if key == "value" else c["slopes"].get(key)) for n, c in zip(count, first)]
 
         return Behavior(name, 1, judge, view)
 
