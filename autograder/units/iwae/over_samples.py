@@ -27,6 +27,7 @@ def over_samples(f, z: Tensor) -> Tensor:
     return unmerge(f(merge(z)), z.shape[0])
 '''
 MERGED, UNMERGED, FOLDED = "x.flatten(0, 1)", "x.unflatten(0, (num_samples, x.shape[0] // num_samples))", "unmerge(f(merge(z)), z.shape[0])"
+WITHOUT = ((MERGED, "x"), (UNMERGED, "x"))  # neither merge nor unmerge is of use
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
@@ -36,17 +37,18 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
 
 def judge_values(seen: Seen) -> Finding:
     """Each result at its own sample and example, and z left alone."""
+    changed = any(not torch.equal(record["z"], seen.inputs[name]) for name, record in seen.outputs.items() if "z" in record)
+    also = ("changes_its_inputs",) if changed else ()
     for name, z in seen.inputs.items():
         record = seen.outputs[name]
         if "trouble" in record:
-            return failed("values", f"With z of shape {list(z.shape)}: {record['trouble']}")
-        also = () if torch.equal(record["z"], z) else ("changes_its_inputs",)
+            return Finding("values", False, f"With z of shape {list(z.shape)}: {record['trouble']}", also=also)
         got, right = record["value"], seen.right[name]["value"]
         if not close(got, right, 1e-6, 1e-6):
             message = f"With z of shape {list(z.shape)} results stand in the wrong place."
             return Finding("values", False, message, (), shown(right), shown(got), also)
-        if also:
-            return failed("values", "Your code changes z in place.", *also, "z as it was", "another z")
+    if changed:
+        return failed("values", "Your code changes z in place.", *also, "z as it was", "another z")
     return passed("values", "Each result stands at its own sample and example.")
 
 
@@ -66,20 +68,21 @@ MISTAKES = (
             (MERGED, "x.transpose(0, 1).flatten(0, 1)"),
             (UNMERGED, "x.unflatten(0, (x.shape[0] // num_samples, num_samples))")),
     Mistake("not_unmerged", "The result is still folded: (K * batch, ...).", "unmerge has to give the dimension of the samples back.",
-            (FOLDED, "f(merge(z))")),
+            (UNMERGED, "x")),
     Mistake("only_vectors", "It works for (K, batch, M) only.",
             "Fold the first two dimensions, whatever comes after them: images, or nothing at all.",
             (MERGED, "x.view(-1, x.shape[2])"), (MERGED, "x.reshape(-1, x.shape[-1])"), wrapped("value", "_, _, _ = given[1].shape"),
             wrapped("value", "_ = given[1].shape[2]")),
     Mistake("one_sample_only", "Only one sample went through.", "All K samples are asked for.",
-            (FOLDED, "f(z[0])"), wrapped("value[:1]")),
+            (*WITHOUT, (FOLDED, "f(z[0])")), wrapped("value[:1]")),
     Mistake("samples_and_batch_swapped", "Samples and batch have changed places.", "The result starts with K, then batch, as z does.",
             wrapped("value.transpose(0, 1)")),
     Mistake("averaged_over_the_samples", "The samples are averaged.", "Every sample's result is asked for.",
             wrapped("value.mean(dim=0)")),
     Mistake("a_call_for_each_sample", "f is called for each sample by itself.",
             "Fold the samples into the batch and call f once: a network takes a large batch far faster than many small ones.",
-            (FOLDED, "torch.stack([f(sample) for sample in z])"), (FOLDED, "torch.stack([f(example) for example in z.unbind(1)], dim=1)")),
+            (*WITHOUT, (FOLDED, "torch.stack([f(sample) for sample in z])")),
+            (*WITHOUT, (FOLDED, "torch.stack([f(example) for example in z.unbind(1)], dim=1)"))),
     Mistake("changes_its_inputs", "z is changed in place.",
             "Methods ending in an underscore and += overwrite their tensor; make a new one.",
             wrapped("(value, given[1].mul_(2))[0]")),

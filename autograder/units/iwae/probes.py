@@ -203,7 +203,7 @@ def probe_resample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     def call(log_w: Tensor) -> dict[str, Any]:
         z, given = inputs["z"].clone(), log_w.clone()
         value = as_tensor(student(z, given, inputs["num_draws"]), said)
-        return {"value": value.detach().clone(), "after": {"z": z, "log_w": given}}
+        return {"value": value.detach().clone(), "z": inputs["z"], "after": {"z": z, "log_w": given}}
 
     return each(call, {"usual": inputs["log_w"], "again": inputs["log_w"], "far": inputs["log_w"] - 900.0})
 

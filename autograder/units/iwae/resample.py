@@ -31,14 +31,15 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
 # --- which candidates were drawn -----------------------------------------------------------------
 
 
-def counts(z: Tensor, got: Tensor) -> Tensor | None:
+def counts(record: dict[str, Any]) -> Tensor | None:
     """How often each candidate was drawn, (K, batch); None where a draw is none of its own example's candidates."""
-    if got.shape != (DRAWS, *z.shape[1:]):
+    z, got = record["z"].double(), record["value"].double()
+    if got.shape != (DRAWS, *z.shape[1:]) or not got.isfinite().all():
         return None
-    nearest, which = (got[:, None] - z).abs().amax(-1).min(1)  # (draws, batch)
-    if not float(nearest.max()) <= 1e-5:  # NaN is far from everything
+    which = torch.cdist(got.transpose(0, 1), z.transpose(0, 1)).argmin(-1)  # (batch, draws)
+    if float((z[which.T, torch.arange(z.shape[1])] - got).abs().max()) > 1e-5:
         return None
-    return torch.stack([(which == k).sum(0) for k in range(len(z))]).double()
+    return torch.stack([torch.bincount(k, minlength=len(z)) for k in which], dim=1).double()
 
 
 def follow(log_w: Tensor, drawn: Tensor | None) -> bool:
@@ -47,38 +48,32 @@ def follow(log_w: Tensor, drawn: Tensor | None) -> bool:
     return drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF
 
 
-def picked(seen: Seen, case: str) -> Tensor | None:
-    return counts(seen.inputs["z"], seen.outputs[case]["value"])
-
-
-def repeated(seen: Seen) -> bool:
-    """Whether two calls gave the same draws, and that not because all draws are one."""
+def signs(seen: Seen) -> tuple[str, ...]:
+    """What the calls show whatever was drawn: arguments that change, and draws that vary but not from call to call."""
     first, again = seen.outputs["usual"]["value"], seen.outputs["again"].get("value")
-    return again is not None and torch.equal(first, again) and bool((first != first[:1]).any())
+    same = again is not None and DRAWS in first.shape and torch.equal(first, again) and bool(first.std(first.shape.index(DRAWS)).any())
+    changed = not untouched(seen.inputs, seen.outputs["usual"]["after"])
+    return ("changes_its_inputs",) * changed + ("same_samples_in_every_call",) * same
 
 
 # --- laws ----------------------------------------------------------------------------------------
 
 
 def judge_picks(seen: Seen) -> Finding:
-    got = seen.outputs["usual"]["value"]
-    expected = f"shape {[DRAWS, *seen.inputs['z'].shape[1:]]}, each entry one of its example's candidates"
-    if not untouched(seen.inputs, seen.outputs["usual"]["after"]):
+    usual = seen.outputs["usual"]
+    shape, got = [DRAWS, *usual["z"].shape[1:]], usual["value"]
+    if counts(usual) is None:
+        message = "A draw is none of its example's candidates."
+        message = message if list(got.shape) == shape else f"The draws have shape {list(got.shape)}."
+        return Finding("picks", False, message, (), f"shape {shape}, each entry one of its example's candidates", shown(got), signs(seen))
+    if "changes_its_inputs" in signs(seen):
         return failed("picks", "Your code changes z or log_w in place.", "changes_its_inputs", "arguments as they were", "others")
-    if picked(seen, "usual") is not None:
-        return passed("picks", "Each draw is one of its own example's candidates.")
-    message = "A draw is none of its example's candidates."
-    if got.shape != (DRAWS, *seen.inputs["z"].shape[1:]):
-        message = f"The draws have shape {list(got.shape)}."
-    return Finding("picks", False, message, (), expected, shown(got), ("same_samples_in_every_call",) if repeated(seen) else ())
+    return passed("picks", "Each draw is one of its own example's candidates.")
 
 
 def judge_weights(seen: Seen) -> Finding:
-    expected = "draws in proportion to the normalized weights"
-    same = ("same_samples_in_every_call",) if repeated(seen) else ()
-    if not untouched(seen.inputs, seen.outputs["usual"]["after"]):
-        return failed("weights", "Judged once the arguments are left alone.", "changes_its_inputs")
-    if not follow(seen.inputs["log_w"], picked(seen, "usual")):
+    expected, same = "draws in proportion to the normalized weights", tuple(s for s in signs(seen) if s != "changes_its_inputs")
+    if not follow(seen.inputs["log_w"], counts(seen.outputs["usual"])):
         return Finding("weights", False, "The draws do not follow the normalized weights.", (), expected, "other proportions", same)
     if same:
         return failed("weights", "Two calls drew exactly the same.", *same, "fresh draws", "the same again")
@@ -86,29 +81,33 @@ def judge_weights(seen: Seen) -> Finding:
 
 
 def judge_far(seen: Seen) -> Finding:
-    """The same with log-weights whose exponentials are 0. What is wrong with others is not this law's business."""
-    if not untouched(seen.inputs, seen.outputs["usual"]["after"]):
-        return failed("extremes", "Judged once the arguments are left alone.", "changes_its_inputs")
-    far = seen.outputs["far"]
-    if "trouble" not in far and follow(seen.inputs["log_w"], picked(seen, "far")):
+    """The same with log-weights whose exponentials are 0."""
+    far, log_w = seen.outputs["far"], seen.inputs["log_w"]
+    if "trouble" not in far and follow(log_w, counts(far)):
         return passed("extremes", "Log-weights of 784 pixels are no trouble.")
     message = f"With log-weights near -900{': ' + far['trouble'] if 'trouble' in far else ' the draws do not follow the weights.'}"
-    return failed("extremes", message, "exp_underflows" if follow(seen.inputs["log_w"], picked(seen, "usual")) else None)
+    return failed("extremes", message, "exp_underflows" if follow(log_w, counts(seen.outputs["usual"])) else None)
 
 
-def moments(case: str) -> Any:
-    """A view: the shape, and the mean draw of each example with the mean products of its latents. And is each a candidate?"""
+def moments(record: dict[str, Any]) -> Any:
+    """A view: the shape, and the mean draw of each example with the mean products of its latents."""
+    if "trouble" in record:
+        return "stops"
+    draws = record["value"].double()
+    draws = draws if draws.shape[1:] == record["z"].shape[1:] else draws.flatten(0, -2)
+    mean, products, squares = draws.mean(0), *(torch.einsum("n...i,n...j->...ij", t, t) / len(draws) for t in (draws, draws**2))
+    values = torch.cat([mean, products.flatten(-2)], dim=-1)
+    spread = torch.cat([products.diagonal(dim1=-2, dim2=-1), squares.flatten(-2)], dim=-1) - values**2
+    return list(record["value"].shape), Summary(values, (spread.clamp(min=0) / len(draws)).sqrt())
 
-    def view(outputs: dict[str, Any]) -> Any:
-        if "trouble" in outputs[case]:
-            return {"own": False}
-        got, z = outputs[case]["value"].double(), outputs["usual"]["after"]["z"]
-        draws = got if got.shape[1:] == z.shape[1:] else got.flatten(0, -2)  # what belongs together is told by the shape alone
-        draws = torch.cat([draws, (draws.unsqueeze(-1) * draws.unsqueeze(-2)).flatten(-2)], dim=-1)
-        summary = Summary(draws.mean(0), draws.std(0) / len(draws) ** 0.5)
-        return {"own": counts(z, outputs[case]["value"]) is not None, "shape": list(got.shape), "moments": summary}
 
-    return view
+def usual(outputs: dict[str, Any]) -> Any:
+    return moments(outputs["usual"])
+
+
+def far(outputs: dict[str, Any]) -> Any:
+    """And whether each draw is a candidate."""
+    return moments(outputs["far"]), "value" in outputs["far"] and counts(outputs["far"]) is not None
 
 
 PICK = "Categorical(logits=log_w.T).sample((num_draws,))"
@@ -120,15 +119,16 @@ MISTAKES = (
             "Index samples and batch together: z[index, torch.arange(batch)], with index of shape (num_draws, batch).",
             (TAKE, "z.flatten(0, 1)[index]")),
     Mistake("latents_apart", "Each latent is drawn by itself.", "A draw is a whole candidate: the same index k for all its M latents.",
-            (f"return {TAKE}", "index = Categorical(logits=log_w.T).sample((num_draws, z.shape[2])).transpose(1, 2)\n    return torch.stack("
-             "[z[index[..., m], torch.arange(z.shape[1]), m] for m in range(z.shape[2])], dim=-1)")),
+            ((".sample((num_draws,))", ".sample((num_draws, z.shape[2])).transpose(1, 2)"),
+             (TAKE, "torch.stack([z[index[..., m], torch.arange(z.shape[1]), m] for m in range(z.shape[2])], dim=-1)"))),
     Mistake("averaged_over_the_samples", "The candidates are averaged.",
             "A sample of the posterior is one of the candidates; their mean need not be a probable z.",
-            (TAKE, "(torch.softmax(log_w, dim=0).unsqueeze(-1) * z).sum(dim=0).expand(num_draws, -1, -1)"),
-            (TAKE, "z.mean(dim=0).expand(num_draws, -1, -1)")),
+            body(SOLUTION, "return (torch.softmax(log_w, dim=0).unsqueeze(-1) * z).sum(dim=0).expand(num_draws, -1, -1)"),
+            body(SOLUTION, "return z.mean(dim=0).expand(num_draws, -1, -1)")),
     Mistake("samples_not_weighted", "All candidates are drawn alike.", "Draw candidate k with its normalized weight as the probability.",
             (LOGITS, "logits=0 * log_w.T")),
-    Mistake("weights_inverted", "The least probable candidates are drawn most.", "The probabilities are softmax(log_w, 0), without a minus.",
+    Mistake("weights_inverted", "The least probable candidates are drawn most.",
+            "The probabilities are softmax(log_w, 0), without a minus.",
             (LOGITS, "logits=-log_w.T")),
     Mistake("weights_over_the_batch", "The weights are normalized over the batch.",
             "The K candidates of one example share the probability 1. Categorical wants them in its last dimension: log_w.T.",
@@ -181,9 +181,9 @@ HINTS = (
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """How often each candidate of the example that is furthest off was drawn, beside its weight."""
     weights = torch.softmax(inputs["log_w"].double(), 0)
-    usual = counts(inputs["z"], outputs["usual"]["value"])
-    far = "value" in outputs["far"] and follow(inputs["log_w"], usual)
-    drawn = counts(inputs["z"], outputs["far"]["value"]) if far else usual
+    drawn = counts(outputs["usual"])
+    if "value" in outputs["far"] and follow(inputs["log_w"], drawn):
+        drawn = counts(outputs["far"])
     if drawn is None:
         raise ValueError("nothing to draw")
     share = drawn / DRAWS
@@ -202,9 +202,9 @@ EXERCISES = (
         read_on="Lecture 02, the posterior that the weights know",
         solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_resample,
         laws=(
-            Behavior("picks", 1, judge_picks, moments("usual"), sound=lambda view: False),
-            Behavior("weights", 2, judge_weights, moments("usual"), after="picks", sound=lambda view: False),
-            Behavior("extremes", 1, judge_far, moments("far"), after="weights", sound=lambda view: view["own"]),
+            Behavior("picks", 1, judge_picks, usual, sound=lambda view: False),
+            Behavior("weights", 2, judge_weights, usual, after="picks", sound=lambda view: False),
+            Behavior("extremes", 1, judge_far, far, after="weights", sound=lambda view: view[1]),
         ),
         mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
     ),
