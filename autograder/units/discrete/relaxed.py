@@ -44,19 +44,11 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
 
     def problem(latents: int, classes: int, low: float) -> dict[str, Any]:
         logits = torch.randn(2, latents, classes, generator=rng) + torch.randn(2, latents, 1, generator=rng)
-        return {
-            "logits": logits.repeat(TILE, 1, 1),
-            "few": logits,
-            "temperature": low + 0.2 * float(torch.rand((), generator=rng)),
-            "num_samples": SAMPLES,
-            "weights": torch.randn(SAMPLES, 2, latents, classes, generator=rng),
-        }
+        temperature, weights = low + 0.2 * float(torch.rand((), generator=rng)), torch.randn(SAMPLES, 2, latents, classes, generator=rng)
+        return {"logits": logits.repeat(TILE, 1, 1), "few": logits, "temperature": temperature, "num_samples": SAMPLES, "weights": weights}
 
     return {"signature": "relaxed_sample(logits, temperature, num_samples)", "problems": [problem(2, 3, 0.55), problem(1, 5, 1.6)],
             "calls": CALLS, "seed": int(torch.randint(2**31, (), generator=rng))}
-
-
-# --- laws -----------------------------------------------------------------------------------------
 
 
 def distance(values: Tensor, cdf: Callable[[Tensor], Tensor]) -> float:
@@ -67,7 +59,7 @@ def distance(values: Tensor, cdf: Callable[[Tensor], Tensor]) -> float:
 
 
 def looks_like(values: Tensor, cdf: Callable[[Tensor], Tensor]) -> bool:
-    """A test whose false alarm is below FALSE_ALARM whatever n is (Massart 1990)."""
+    """A test with a false alarm below FALSE_ALARM, whatever n is (Massart 1990)."""
     return distance(values, cdf) <= math.sqrt(math.log(2 / FALSE_ALARM) / (2 * values.numel()))
 
 
@@ -105,15 +97,14 @@ def soft(y: Tensor) -> bool:
 def judge_distribution(seen: Seen) -> Finding:
     for problem, record in zip(seen.inputs["problems"], seen.outputs["problems"], strict=True):
         draws, shape = record["draws"], (SAMPLES, *problem["logits"].shape)
-        expected = f"shape {list(shape)}, rows that sum to one"
-        if any(d.shape != shape for d in draws):
-            message = "The result must have shape (num_samples, batch, L, C)."
-            return failed("distribution", message, None, expected, f"shape {list(draws[0].shape)}")
-        y = torch.stack(draws).double().unflatten(2, (TILE, 2))
-        w = noise(y, problem["few"].double(), problem["temperature"])
-        if not (soft(y) and on_the_simplex(w.flatten(0, 2)) and independent(w)):
+        message = "The result must have shape (num_samples, batch, L, C)."
+        if all(d.shape == shape for d in draws):
             message = "The samples do not have the distribution of Gumbel-softmax at that temperature."
-            return failed("distribution", message, None, expected, shown(y))
+            y = torch.stack(draws).double().unflatten(2, (TILE, 2))
+            w = noise(y, problem["few"].double(), problem["temperature"])
+            if soft(y) and on_the_simplex(w.flatten(0, 2)) and independent(w):
+                continue
+        return failed("distribution", message, None, f"shape {list(shape)}, rows that sum to one", shown(draws[0]))
     return passed("distribution", "The samples have the distribution of Gumbel-softmax at that temperature.")
 
 
@@ -132,11 +123,8 @@ def judge_gradient(seen: Seen) -> Finding:
 
 def of_soft_samples(view: Any) -> bool:
     """Whether these are finite gradients of points within the simplex, or of their logarithms."""
-    for y, slope in view:
-        inside = y.dim() == 4 and any(soft(p) and float(p.max()) < 1 - 1e-6 for p in (y, y.exp()))
-        if not inside or slope is None or not slope.isfinite().all() or not slope.any():
-            return False
-    return True
+    inside = [y.dim() == 4 and any(soft(p) and float(p.max()) < 1 - 1e-6 for p in (y, y.exp())) for y, _ in view]
+    return all(inside) and all(slope is not None and bool(slope.isfinite().all()) and bool(slope.any()) for _, slope in view)
 
 
 LAWS = (
@@ -144,9 +132,6 @@ LAWS = (
     Behavior("gradient", 1, judge_gradient, lambda outputs: [(r["few"][0], r["slopes"].get("logits")) for r in outputs["problems"]],
              "distribution", sound=of_soft_samples),
 )
-
-
-# --- mistakes -------------------------------------------------------------------------------------
 
 MISTAKES = (
     Mistake("temperature_multiplied", "The temperature multiplies where it has to divide.",
@@ -224,25 +209,31 @@ HINTS = (
 )
 
 
+def density(y: Tensor, logits: Tensor, t: float) -> Tensor:
+    """Of the first of three entries at each y (n,): the Concrete density (Maddison et al. 2017), with the second integrated out."""
+    v, rest = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000, 1 - y[:, None]
+    parts = torch.stack((y[:, None].expand(-1, len(v)), rest * v, rest * (1 - v)), -1).log()
+    log_p = math.log(2 * t**2) + (logits - (t + 1) * parts).sum(-1) - 3 * (logits - t * parts).logsumexp(-1)
+    return (log_p.exp() * rest).mean(-1)
+
+
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """The share of the first of two classes in samples beside its density, the binary Concrete one (Maddison et al. 2017)."""
-    problem, draws = inputs["problems"][0], outputs["problems"][0]["draws"]
-    if draws[0].shape != (SAMPLES, *problem["logits"].shape):
-        raise ValueError("samples of another shape")
-    y, t = torch.cat(draws)[:, ::2, 0, :2].double().flatten(0, 1), problem["temperature"]
-    share = y[:, 0] / y.sum(-1)
-    if not soft(torch.stack((share, 1 - share), -1)):
-        raise ValueError("no shares")
-    s = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
-    location = float(problem["few"][0, 0, 0] - problem["few"][0, 0, 1])  # of t logit(s), which is logistic
-    p = torch.sigmoid(t * torch.logit(s) - location)
-    ax.hist(share.numpy(), bins=40, range=(0, 1), density=True, color=YOURS, alpha=0.6, label="yours")
-    ax.plot(s, t * p * (1 - p) / (s * (1 - s)), color=RIGHT, label="right")
-    ax.set_xlabel(f"share of class 1 in classes 1 and 2, temperature {t:.2g}")
+    """Samples of the likeliest class's entry beside its density, in log-odds, where neither end is a spike."""
+    problem, draws = inputs["problems"][0], torch.stack(outputs["problems"][0]["draws"]).double()
+    if draws.shape[1:] != (SAMPLES, *problem["logits"].shape) or not bool(((draws >= 0) & (draws <= 1)).all()):
+        raise ValueError("no samples of that shape")
+    logits, order = problem["few"][0, 0].double().sort(descending=True)
+    y = (x := torch.linspace(-15, 15, 301, dtype=torch.float64)).sigmoid()
+    right = density(y, logits, problem["temperature"]) * y * (1 - y)
+    odds = draws[:, :, ::2, 0, order[0]].flatten().logit().clamp(-15, 15)
+    ax.hist(odds.numpy(), bins=60, range=(-15, 15), density=True, color=YOURS, alpha=0.6, label="yours")
+    ax.plot(x, right, color=RIGHT, label="right")
+    ax.set_xlabel(f"log-odds of the likeliest class in a sample, temperature {problem['temperature']:.2g}")
     ax.set_ylabel("density")
     ax.legend()
-    mine, right = float((share > 0.5).double().mean()), float(torch.sigmoid(torch.tensor(location)))
-    return f"Class 1 outweighs class 2 in {100 * mine:.0f} % of your samples, and in {100 * right:.0f} % of right ones."
+    mine, ours = float((odds > 0).double().mean()), float(right[x > 0].sum() / right.sum())
+    return (f"The likeliest class has more than one half in {100 * mine:.0f} % of your samples, and in {100 * ours:.0f} % of right ones; "
+            f"half of yours are above {float(odds.median().sigmoid()):.2g}.")
 
 
 EXERCISES = (
