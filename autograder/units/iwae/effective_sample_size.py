@@ -8,8 +8,9 @@ import torch
 
 from autograder.exercises.exercise import Exercise, Mistake, body, wrapped
 from autograder.exercises.laws import close, general, value
+from autograder.exercises.pictures import bars
 from autograder.units.iwae import PREAMBLE, normalized_weights
-from autograder.units.iwae.normalized_weights import UNDERFLOWS, bars, draw_log_weights, far_weights
+from autograder.units.iwae.normalized_weights import UNDERFLOWS, draw_log_weights, far_weights
 
 SOLUTION = '''\
 def effective_sample_size(log_w: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.distributions import Normal
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.laws import SIGMAS, Summary, close, shown
+from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.iwae import PREAMBLE
 from autograder.units.iwae.probes import probe_estimate
 
@@ -82,9 +83,9 @@ def judge_value(seen: Seen) -> Finding:
 
 def judge_samples(seen: Seen) -> Finding:
     """Mean and spread of z in the second call, and another z than in the first."""
-    first, z = (call["z"].double() for call in seen.outputs["calls"])
-    if not len(z):
+    if not all(len(call["z"]) for call in seen.outputs["calls"]):
         return failed("samples", "Your code never calls f.", "f_not_used")
+    first, z = (used(seen.inputs, call) for call in seen.outputs["calls"])
     few = ("num_samples_ignored",) if len(z) < SAMPLES else ()
     same = ("same_samples_in_every_call",) if torch.equal(first, z) else ()
     (mean, sigma), (at, width) = seen.inputs["q"], (float(z.mean()), float(z.std(correction=0)))
@@ -175,23 +176,23 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     if not len(z) or not z.isfinite().all():
         raise ValueError("nothing to draw")
     mean, sigma = inputs["q"]
-    if abs(float(z.mean()) - mean) > 0.2 * sigma or not abs(float(z.std()) / sigma - 1) < 0.2:
+    if abs(float(z.mean()) - mean) > 0.2 * sigma or not abs(float(z.std(correction=0)) / sigma - 1) < 0.2:
         grid = torch.linspace(min(mean - 4 * sigma, float(z.min())), max(mean + 4 * sigma, float(z.max())), 300)
-        ax.hist(z, bins=60, density=True, color="#0072b2", alpha=0.7, label="yours")
-        ax.plot(grid, Normal(mean, sigma).log_prob(grid).exp(), color="#d55e00", label="right: q")
+        ax.hist(z, bins=60, density=True, color=YOURS, alpha=0.7, label="yours")
+        ax.plot(grid, Normal(mean, sigma).log_prob(grid).exp(), color=RIGHT, label="right: q")
         ax.plot(grid, Normal(*inputs["p"]).log_prob(grid).exp(), color="gray", linestyle="--", label="p")
         ax.set_xlabel("z")
         ax.set_ylabel("density")
         ax.legend()
-        return (f"Your samples have mean {float(z.mean()):.2f} and standard deviation {float(z.std()):.2f}; q has {mean:.2f} and "
-                f"{sigma:.2f}, p has {inputs['p'][0]:.2f} and {inputs['p'][1]:.2f}.")
+        return (f"Your samples have mean {float(z.mean()):.2f} and standard deviation {float(z.std(correction=0)):.2f}; q has {mean:.2f} "
+                f"and {sigma:.2f}, p has {inputs['p'][0]:.2f} and {inputs['p'][1]:.2f}.")
     got, (w, f) = call["value"].double(), terms(inputs, z)
     number = torch.arange(1, len(z) + 1)
     running = (w * f).cumsum(0) / number
     if got.numel() != 1 or not float(got.abs()) < 20 * float(running.abs().max()):  # NaN is not
         raise ValueError("nothing to draw")
-    ax.axhline(float(got), color="#0072b2", label="yours")
-    ax.plot(number, running, color="#d55e00", label="right: mean of w f(z)")
+    ax.axhline(float(got), color=YOURS, label="yours")
+    ax.plot(number, running, color=RIGHT, label="right: mean of w f(z)")
     ax.plot(number, f.cumsum(0) / number, color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
     ax.set_xscale("log")
     ax.set_xlabel("samples")

@@ -10,6 +10,7 @@ from torch import Tensor
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, general, shown, value
+from autograder.exercises.pictures import bars
 from autograder.units.iwae import PREAMBLE
 
 SOLUTION = '''\
@@ -95,19 +96,6 @@ HINTS = (
     "It is the softmax; the only question is over which dimension. The samples of one example share the weight 1.",
     "return torch.softmax(log_w, dim=0)",
 )
-
-
-def bars(ax: Any, got: Tensor, right: Tensor, across: str, up: str) -> None:
-    """Yours beside what is right, numbered from 1."""
-    if got.shape != right.shape or not got.isfinite().all():
-        raise ValueError("nothing to draw")
-    number = torch.arange(1, len(got) + 1)
-    ax.bar(number - 0.2, got.double(), 0.4, color="#0072b2", label="yours")
-    ax.bar(number + 0.2, right.double(), 0.4, color="#d55e00", label="right")
-    ax.set_xticks(number.tolist())
-    ax.set_xlabel(across)
-    ax.set_ylabel(up)
-    ax.legend()
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:

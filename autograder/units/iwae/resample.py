@@ -9,8 +9,8 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.laws import Summary, shown, untouched
+from autograder.exercises.pictures import bars
 from autograder.units.iwae import PREAMBLE
-from autograder.units.iwae.normalized_weights import bars
 from autograder.units.iwae.probes import probe_resample
 
 SOLUTION = '''\
@@ -51,7 +51,8 @@ def follow(log_w: Tensor, drawn: Tensor | None) -> bool:
 def signs(seen: Seen) -> tuple[str, ...]:
     """What the calls show whatever was drawn: arguments that change, and draws that vary but not from call to call."""
     first, again = seen.outputs["usual"]["value"], seen.outputs["again"].get("value")
-    same = again is not None and DRAWS in first.shape and torch.equal(first, again) and bool(first.std(first.shape.index(DRAWS)).any())
+    same = again is not None and DRAWS in first.shape and torch.equal(first, again)
+    same = same and bool(first.std(first.shape.index(DRAWS)).nan_to_num().any())
     changed = not untouched(seen.inputs, seen.outputs["usual"]["after"])
     return ("changes_its_inputs",) * changed + ("same_samples_in_every_call",) * same
 
