@@ -1,4 +1,4 @@
-"""Exercise 4b: hard forward, soft backward."""
+"""Exercise 3b: hard forward, soft backward."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ EXERCISES = (
         title="Hard forward, soft backward",
         read_on="Lecture 04, section 7, straight-through",
         solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.straight_through,
-        laws=(value(1, "usual", what="The code", shape="the shape of soft"),
+        laws=(value(1, "usual", what="The code", shape="the shape of soft", random=""),
               Behavior("gradient", 1, judge, lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"]), after="value",
                        sound=sound)),
         mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,

@@ -60,15 +60,20 @@ def judge_path(seen: Seen) -> Finding:
     return failed("path", "The gradient with respect to log_w must be the normalized weights.", None, shown(want), shown(got))
 
 
+def varies(got: Tensor | None) -> bool:
+    """Whether a gradient differs from sample to sample."""
+    return got is not None and float(got.std(0).max()) > 1e-3
+
+
 def weighs(view: Any) -> bool:
     """Whether a gradient weighs the samples of each example: whatever bound it is of, all weights have one sign.
 
-    Equal ones come of no bound where log_q has no part in the result.
+    Equal ones come of no bound where the samples have no signals of their own either.
     """
     dimensions, got, signals = view
     if dimensions != 1 or got is None or not (bool((got >= 0).all()) or bool((got <= 0).all())):
         return False
-    return signals or float(got.std(0).max()) > 1e-3
+    return signals or varies(got)
 
 
 def judge_signals(seen: Seen) -> Finding:
@@ -85,7 +90,7 @@ def judge_signals(seen: Seen) -> Finding:
 LAWS = (
     Behavior("bound", 1, judge_bound, lambda outputs: [outputs[name]["value"] for name in ("usual", "far")]),
     Behavior("path", 1, judge_path,
-             lambda outputs: (outputs["usual"]["value"].dim(), slope(outputs, "log_w"), slope(outputs, "log_q") is not None),
+             lambda outputs: (outputs["usual"]["value"].dim(), slope(outputs, "log_w"), varies(slope(outputs, "log_q"))),
              after="bound", sound=weighs, rtol=1e-3),
     Behavior("signals", 2, judge_signals, lambda outputs: [slope(outputs, "log_q")], rtol=1e-3),
 )
