@@ -10,7 +10,7 @@ from autograder.exercises.exercise import Edit, Exercise, Mistake, body, wrapped
 from autograder.exercises.laws import general
 from autograder.units.iwae import PREAMBLE, probes
 from autograder.units.iwae.folding import LOG_W
-from autograder.units.iwae.sampled import picture, replay, samples, value
+from autograder.units.iwae.sampled import brief, picture, replay, samples, value
 from autograder.units.iwae.truth import draw_sampled
 
 SOLUTION = '''\
@@ -205,7 +205,7 @@ EXERCISES = (
         target="log_weights",
         title="The log-weights of K samples, in one batch",
         read_on="Lecture 02, the log-weights",
-        solution=SOLUTION, preamble=PREAMBLE, probe=probes.probe_sampled, replay=replay,
+        solution=SOLUTION, preamble=PREAMBLE, probe=probes.probe_sampled, replay=replay, brief=brief,
         draw=partial(draw_sampled, signature="log_weights(model, x, num_samples)", sample_dimension=True),
         laws=(value(3, "log w", "one value for each sample of each example", torch.clone), samples(1)),
         mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},

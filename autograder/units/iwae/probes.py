@@ -147,7 +147,7 @@ def record(call: Callable[..., Any], signature: str, model: SampledVAE, x: Tenso
     model.start(given, case.get("noise"))
     value = as_tensor(call(model, given, *case["arguments"]), signature)
     kept = {name: list(getattr(model, name)) for name in ("decoded", "encoded", "drawn")}
-    found = {"value": value.detach().clone(), "after": given.detach(), **kept, "graph": value.requires_grad}
+    found = {"value": value.detach().clone(), "after": given.detach(), **kept, "graph": value.requires_grad, "arguments": case["arguments"]}
     if case.get("slopes"):
         leaves = dict(model.named_parameters())
         slopes = attempt(lambda: differentiate(value.sum(), leaves))

@@ -7,6 +7,7 @@ read beside the example whose q it was drawn from, which the first latent tells;
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Finding, Seen, failed, passed
 from autograder.exercises.laws import close, constant, shown
+from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.iwae.truth import Truth, log_mean_exp
 
-__all__ = ["ATOL", "NO_DRAWS_OF_Q", "RTOL", "Sampled", "calls_of", "directions", "distance", "draws_fault", "off", "picture", "replay",
-           "samples", "samples_fault", "value"]
+__all__ = ["ATOL", "LATER", "NO_DRAWS_OF_Q", "RTOL", "Sampled", "brief", "calls_of", "directions", "distance", "draws_fault", "off",
+           "picture", "replay", "samples", "samples_fault", "value"]
 
 RTOL, ATOL = 2e-5, 3e-3  # of sums over 784 pixels in float32
 # Each statistic is the mean of n nearly normal numbers and is compared at 6.5 standard errors: a false alarm in fewer than one
@@ -111,6 +113,11 @@ def replay(inputs: dict[str, Any], outputs: dict[str, Any], names: tuple[str, ..
     return inputs | {"cases": cases}
 
 
+def brief(inputs: dict[str, Any], outputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first call alone."""
+    return inputs | {"cases": {"usual": inputs["cases"]["usual"]}}, {"usual": outputs["usual"]}
+
+
 # --- the value -----------------------------------------------------------------------------------
 
 
@@ -129,11 +136,12 @@ def value(points: int, what: str, shape: str, right: Right) -> Behavior:
         sound = first.stands_on(right) is not None
         if fault in NO_DRAWS_OF_Q and (sound or fault == "samples_from_the_prior"):
             return failed("value", f"{what} does not stand on K draws of q(z|x).", fault, "K independent draws of q(z|x)", "other latents")
-        if first.z is not None and len(first.z) != first.num_samples and first.agrees(first.z, right):
+        if not sound and first.z is not None and len(first.z) != first.num_samples and first.agrees(first.z, right):
             return failed("value", f"There are {len(first.z)} samples where num_samples is {first.num_samples}.", "num_samples_ignored")
         if not sound:
             z = next(iter(first.candidates()), None)
-            return off(what, shape, first.value, None if z is None else right(first.truth.log_w(z)))
+            wrong = off(what, shape, first.value, None if z is None else right(first.truth.log_w(z)))
+            return replace(wrong, also=(fault,) if fault in NO_DRAWS_OF_Q else ())
         here = f"{what} is right for {first.num_samples} samples of {first.batch} examples"
         for name, found in seen.outputs.items():
             where, sign, lost = LATER.get(name.rstrip("0123456789 "), ("", "", ""))
@@ -147,7 +155,7 @@ def value(points: int, what: str, shape: str, right: Right) -> Behavior:
         return passed("value", f"{what} is right at the samples that your code drew, for each example.")
 
     def view(outputs: dict[str, Any]) -> Any:
-        return [outputs[name].get("value", "stops") for name in REPLAYED]
+        return [outputs[name].get("value", "stops") for name in REPLAYED if name in outputs]
 
     return Behavior("value", points, judge, view, rtol=RTOL, atol=ATOL)
 
@@ -186,7 +194,11 @@ def samples(points: int) -> Behavior:
             return failed("samples", "The latents are not independent draws of q(z|x).", fault, expected, "draws that are not")
         return passed("samples", "The latents are independent draws of q(z|x), fresh in every call.")
 
-    return Behavior("samples", points, judge, after="value", own=True)
+    def enough(outputs: dict[str, Any]) -> bool:
+        found = outputs["usual"]
+        return sum(part[..., 0].numel() for part in found["decoded"]) >= found["arguments"][0] * len(found["after"])
+
+    return Behavior("samples", points, judge, enough, after="value", own=True)
 
 
 def draws_fault(seen: Seen) -> str | None:
@@ -256,12 +268,12 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any], right: Rig
     if yours.shape != truth.shape or not yours.isfinite().all():
         raise ValueError("Values of another shape, or not finite.")
     place = torch.arange(1, call.batch + 1).expand_as(truth)
-    ax.axhline(0, color="#888888", linewidth=0.8, label="ELBO: mean of log w")
-    ax.plot((place - 0.1).flatten(), truth.flatten(), "o", color="#d55e00", markersize=4, label="right")
-    ax.plot((place + 0.1).flatten(), yours.flatten(), "o", color="#0072b2", markersize=4, label="yours")
+    ax.axhline(0, color="gray", linewidth=0.8, label="ELBO: mean of log w")
+    ax.plot((place - 0.1).flatten(), truth.flatten(), "o", color=RIGHT, markersize=4, label="right")
+    ax.plot((place + 0.1).flatten(), yours.flatten(), "o", color=YOURS, markersize=4, label="yours")
     ax.set_xlabel("example")
     ax.set_ylabel("nats above the ELBO")
-    ax.legend(fontsize=7)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     gap = (yours - truth).flatten()
     return (f"{what} of {call.batch} examples, yours beside the right one at your samples: yours lies {float(gap.min()):.3g} to "
             f"{float(gap.max()):.3g} nats above it.")
