@@ -10,7 +10,8 @@ from autograder.exercises.tables import columns, probe
 
 SOLUTION = '''\
 twenty_results = pd.DataFrame([
-    row(-80.3, 40.2, estimator="leave-one-out"), row(-85.1, 38.4, estimator="straight-through"), row(-90.3, 30.2, estimator="Gumbel-softmax")
+    row(-80.3, 40.2, estimator="leave-one-out"), row(-85.1, 38.4, estimator="straight-through"),
+    row(-90.3, 30.2, estimator="Gumbel-softmax"),
 ])
 '''
 LARGEST = 20 * math.log(10)  # the KL of a code that is certain of 20 latents of ten classes

@@ -168,7 +168,7 @@ BETA = (
             "TARGET['elbo'] = TARGET.log_px - TARGET.kl\nTARGET['loss'] = -TARGET.elbo"),
     Mistake("betas_swapped", "The rows are labelled with the wrong beta.",
             "A larger beta makes the KL smaller. Write each row in the same pass of the loop in which its model is trained.",
-            "TARGET['beta'] = TARGET.beta.to_numpy()[::-1]\nTARGET['loss'] = TARGET.beta * TARGET.kl - TARGET.log_px"),
+            "TARGET['beta'] = TARGET.beta.to_numpy()[::-1]"),
 )
 LOSS = (
     Mistake("loss_not_negated", "The loss has the wrong sign.", "loss = -(log_px - beta * kl): what an optimizer makes small.",
