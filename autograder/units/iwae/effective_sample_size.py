@@ -8,7 +8,7 @@ import torch
 
 from autograder.exercises.exercise import Exercise, Mistake, body, wrapped
 from autograder.exercises.laws import close, general, value
-from autograder.exercises.pictures import bars
+from autograder.exercises.pictures import furthest
 from autograder.units.iwae import PREAMBLE, normalized_weights
 from autograder.units.iwae.normalized_weights import UNDERFLOWS, draw_log_weights, far_weights
 
@@ -72,15 +72,9 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """The number of each example."""
-    log_w = {name: given["log_w"].double() for name, given in inputs["cases"].items()}
-    right = {name: 1 / torch.softmax(given, 0).square().sum(0) for name, given in log_w.items()}
+    right = {name: 1 / torch.softmax(given["log_w"].double(), 0).square().sum(0) for name, given in inputs["cases"].items()}
     case = "far" if close(outputs["usual"]["value"], right["usual"]) else "usual"
-    got, want, most = outputs[case]["value"], right[case], len(log_w[case])
-    bars(ax, got, want, "example", "effective sample size")
-    ax.axhline(most, color="gray", linestyle="--", linewidth=1, label=f"K = {most}")
-    ax.legend()
-    return (f"The effective sample size of {len(want)} examples with K = {most}. Yours lie between {float(got.min()):.3g} and "
-            f"{float(got.max()):.3g}, the right ones between {float(want.min()):.3g} and {float(want.max()):.3g}.")
+    return furthest(ax, outputs[case]["value"], right[case], "example", "effective sample size")
 
 
 EXERCISES = (

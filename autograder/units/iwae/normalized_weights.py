@@ -10,7 +10,7 @@ from torch import Tensor
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, general, shown, value
-from autograder.exercises.pictures import bars
+from autograder.exercises.pictures import furthest
 from autograder.units.iwae import PREAMBLE
 
 SOLUTION = '''\
@@ -99,16 +99,10 @@ HINTS = (
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """The weights of the example that is furthest off."""
+    """The weights of the example that is furthest off; where the usual ones are right, of one whose exponentials are 0."""
     right = {name: torch.softmax(given["log_w"].double(), 0) for name, given in inputs["cases"].items()}
     case = "far" if close(outputs["usual"]["value"], right["usual"]) else "usual"
-    got, want = outputs[case]["value"].double(), right[case]
-    if got.shape != want.shape:
-        raise ValueError("nothing to draw")
-    example = int((got - want).abs().sum(0).argmax())
-    bars(ax, got[:, example], want[:, example], f"sample of example {example + 1}", "normalized weight")
-    return (f"The {len(want)} weights of one example. Yours sum to {float(got[:, example].sum()):.3g}, the largest is "
-            f"{float(got[:, example].max()):.3g}; the right ones sum to 1, the largest is {float(want[:, example].max()):.3g}.")
+    return furthest(ax, outputs[case]["value"].T, right[case].T, "sample", "normalized weight")
 
 
 EXERCISES = (

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.laws import Summary, shown, untouched
-from autograder.exercises.pictures import bars
+from autograder.exercises.pictures import furthest
 from autograder.units.iwae import PREAMBLE
 from autograder.units.iwae.probes import probe_resample
 
@@ -181,18 +181,11 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """How often each candidate of the example that is furthest off was drawn, beside its weight."""
-    weights = torch.softmax(inputs["log_w"].double(), 0)
-    drawn = counts(outputs["usual"])
-    if "value" in outputs["far"] and follow(inputs["log_w"], drawn):
-        drawn = counts(outputs["far"])
+    case = "far" if follow(inputs["log_w"], counts(outputs["usual"])) and "value" in outputs["far"] else "usual"
+    drawn = counts(outputs[case])
     if drawn is None:
         raise ValueError("nothing to draw")
-    share = drawn / DRAWS
-    example = int((share - weights).abs().sum(0).argmax())
-    bars(ax, share[:, example], weights[:, example], f"candidate of example {example + 1}", "share of the draws")
-    best = int(weights[:, example].argmax())
-    return (f"Candidate {best + 1} of example {example + 1} has the largest weight, {float(weights[best, example]):.2f}; "
-            f"{float(share[best, example]):.2f} of your draws took it. Of the candidates {int((share[:, example] > 0).sum())} were drawn.")
+    return furthest(ax, drawn.T / DRAWS, torch.softmax(inputs["log_w"].double(), 0).T, "candidate", "share of the draws")
 
 
 EXERCISES = (
