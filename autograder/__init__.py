@@ -5,8 +5,6 @@ from typing import Any
 
 __all__ = ["check", "hint", "progress"]
 
-VERDICT_MIME = "application/vnd.elbolab.verdict+json"  # what a panel carries for reports, never for scores
-
 
 def __getattr__(name: str) -> Any:
     # torch is imported with the first use: building notebooks and nbgrader's own commands need none of it.

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 from safetensors.torch import load
 
-from autograder.inside.channel import MAX_BYTES, Malformed
+from autograder.channel import MAX_BYTES, Malformed
 
 __all__ = ["Malformed", "decode", "encode"]
 

@@ -1,4 +1,4 @@
-"""All checks by name."""
+"""All exercises by their checks' names, unit by unit in the course's order."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ import importlib
 import pkgutil
 from functools import cache
 
+from autograder.exercises.exercise import Exercise
 from autograder.probing import Trouble
-from autograder.verdict import Check
 
-__all__ = ["all_checks", "find_check"]
+__all__ = ["all_checks", "exercise_of", "find_check"]
 
 
 @cache
-def all_checks() -> dict[str, Check]:
-    """Every check of every unit, by name, in the order of the exercises."""
-    package = importlib.import_module("autograder.checks")
-    found: dict[str, Check] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        for check in getattr(importlib.import_module(f"autograder.checks.{module.name}"), "CHECKS", ()):
-            found[check.name] = check
-    return {name: found[name] for name in sorted(found, key=lambda n: (package.ORDER.index(n) if n in package.ORDER else 99, n))}
+def all_checks() -> dict[str, Exercise]:
+    """Every exercise of every unit, by name, in the order that the units say."""
+    package = importlib.import_module("autograder.units")
+    units = [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+    modules = [f"{unit.__name__}.{name}" for unit in sorted(units, key=lambda unit: unit.NUMBER) for name in unit.MODULES]
+    return {exercise.name: exercise for name in modules for exercise in importlib.import_module(name).EXERCISES}
 
 
-def find_check(name: str) -> Check:
-    """The check called `name`.
+def exercise_of(target: str) -> Exercise:
+    """The first exercise in which students write `target`."""
+    return next(exercise for exercise in all_checks().values() if exercise.target == target)
+
+
+def find_check(name: str) -> Exercise:
+    """The exercise whose check is called `name`.
 
     Raises:
         Trouble: there is none; the message lists names that are close.

@@ -87,10 +87,11 @@ def run_check(args: argparse.Namespace) -> int:
         all_passed &= verdict.passed
         said = verdict.record()
         record = {"file": file} | {name: said[name] for name in ("check", "passed", "points", "max_points", "misconception", "message")}
+        record["mistakes"] = [mistake.name for mistake in verdict.mistakes]
         if args.json:
             print(json.dumps(record), flush=True)
         else:
-            name = f" [{record['misconception']}]" if record["misconception"] else ""
+            name = f" [{', '.join(record['mistakes'])}]" if record["mistakes"] else ""
             mark = "ok  " if verdict.passed else "FAIL"
             print(f"{mark} {file} {verdict.check} {verdict.points:g}/{verdict.max_points}{name} {verdict.message}", flush=True)
     return 0 if all_passed else 1
@@ -131,7 +132,7 @@ def run_notebooks(args: argparse.Namespace) -> int:
 
 
 def run_grade(args: argparse.Namespace) -> int:
-    from autograder.grading.pipeline import run
+    from autograder.grading.command import run
 
     return run(args, course_root(masters=False))
 

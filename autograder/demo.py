@@ -15,7 +15,6 @@ import nbformat
 
 from autograder import masters
 from autograder.grading.sandbox import SandboxError, find_mode
-from autograder.mistakes.vae import MISTAKES
 
 __all__ = ["grade", "make_class", "run"]
 
@@ -80,9 +79,12 @@ def submissions(released: Any, solved: Any) -> Iterator[tuple[str, Any]]:
     perfect = fill_in(released, solved)
     yield "perfect", perfect
     yield "untouched", copy.deepcopy(released)
-    mistakes = {m.name: m for m in reversed(MISTAKES)}
+    from autograder.catalogue import all_checks  # here, because it loads torch
+
+    exercises = [exercise for exercise in all_checks().values() if exercise.name.startswith("vae.")]
     for name in MADE:
-        yield name, with_edits(perfect, mistakes[name].target, mistakes[name].edits)
+        exercise = next(e for e in exercises if e.mistake(name))
+        yield name, with_mistake(perfect, exercise.target, exercise.mistake(name).ways[0])
     yield "syntax_error", edited(perfect, "bernoulli", lambda source: source.replace("return reduce(", "return reduce(("))
     deleted = copy.deepcopy(perfect)
     deleted.cells = [c for c in deleted.cells if grade_id(c) not in ("gaussian_kl", "check_elbo")]
@@ -121,19 +123,13 @@ def edited(notebook: Any, grade: str, change: Any) -> Any:
     return notebook
 
 
-def with_edits(notebook: Any, target: str, edits: Any) -> Any:
-    """A copy with text replaced in the solution cell that defines `target`."""
-
-    def change(source: str) -> str:
-        for old, new in edits:
-            if old not in source:
-                raise ValueError(f"The solution of {target} has no line {old!r}.")
-            source = source.replace(old, new)
-        return source
+def with_mistake(notebook: Any, target: str, way: Any) -> Any:
+    """A copy with a mistake in the solution cell that defines `target`."""
+    from autograder.exercises.exercise import applied
 
     defines = (f"class {target}", f"def {target}")
     cell = next(c for c in notebook.cells if grade_id(c) and any(d in c.source for d in defines))
-    return edited(notebook, grade_id(cell), change)
+    return edited(notebook, grade_id(cell), lambda source: applied(source, way, target))
 
 
 # --- grading -------------------------------------------------------------------------------------

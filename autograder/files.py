@@ -26,8 +26,9 @@ import numpy as np
 import torch
 
 from autograder.border import Malformed, decode, encode
+from autograder.exercises.exercise import Exercise
 from autograder.probing import OutOfTime, run_probe, time_limit
-from autograder.verdict import Check, Verdict, draw_inputs, judge_outputs
+from autograder.verdict import Verdict, draw_inputs, judge_outputs
 from elbolab.inference import reduce
 
 __all__ = ["check_files"]
@@ -37,7 +38,7 @@ PROBE_SECONDS = 20.0  # for each check
 HEAVY = ("matplotlib.pyplot", "seaborn", "pandas", "torchvision")
 
 
-def check_files(checks: Sequence[Check], files: Sequence[str], seed: int | None = None) -> Iterator[tuple[str, Verdict]]:
+def check_files(checks: Sequence[Exercise], files: Sequence[str], seed: int | None = None) -> Iterator[tuple[str, Verdict]]:
     """Each check on each file, in order.
 
     A file runs in a child process: one that crashes, exits or never ends is its own trouble only.
@@ -71,7 +72,7 @@ def preload(files: Sequence[str]) -> None:
 # --- the parent's side ---------------------------------------------------------------------------
 
 
-def run_apart(checks: Sequence[Check], inputs: dict[str, Any], file: str, seed: int) -> dict[str, Any]:
+def run_apart(checks: Sequence[Exercise], inputs: dict[str, Any], file: str, seed: int) -> dict[str, Any]:
     """Run `file` and the checks' probes in a process of their own; outputs by check."""
     limit = FILE_SECONDS + PROBE_SECONDS * len(checks) + 5
     if not hasattr(os, "fork"):
@@ -117,7 +118,7 @@ def stop(pid: int) -> None:
             pass
 
 
-def read_reply(data: bytes, checks: Sequence[Check], ended: bool, status: int) -> dict[str, Any]:
+def read_reply(data: bytes, checks: Sequence[Exercise], ended: bool, status: int) -> dict[str, Any]:
     if data:
         try:
             return decode(data)
@@ -132,7 +133,7 @@ def read_reply(data: bytes, checks: Sequence[Check], ended: bool, status: int) -
     return {check.name: {"trouble": why} for check in checks}
 
 
-def run_without_fork(checks: Sequence[Check], file: str, seed: int, limit: float) -> dict[str, Any]:
+def run_without_fork(checks: Sequence[Exercise], file: str, seed: int, limit: float) -> dict[str, Any]:
     """Where there is no fork (Windows): a new interpreter for each file."""
     with tempfile.TemporaryDirectory() as folder:
         reply = Path(folder) / "reply"
@@ -147,7 +148,7 @@ def run_without_fork(checks: Sequence[Check], file: str, seed: int, limit: float
 # --- the child's side ----------------------------------------------------------------------------
 
 
-def child(write_end: int, checks: Sequence[Check], inputs: dict[str, Any], file: str, seed: int) -> None:
+def child(write_end: int, checks: Sequence[Exercise], inputs: dict[str, Any], file: str, seed: int) -> None:
     """Run the file, probe, send the outputs, end. Nothing that the file does gets past here."""
     try:
         os.setsid()
@@ -167,7 +168,7 @@ def send(fd: int, replies: dict[str, Any]) -> None:
         data = data[os.write(fd, data[: 2**20]) :]
 
 
-def probe_file(checks: Sequence[Check], inputs: dict[str, Any], file: str, seed: int) -> dict[str, Any]:
+def probe_file(checks: Sequence[Exercise], inputs: dict[str, Any], file: str, seed: int) -> dict[str, Any]:
     """Outputs of each check's probe on the objects that `file` defines."""
     module, stopped = run_file(Path(file))
     replies: dict[str, Any] = {}

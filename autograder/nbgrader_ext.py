@@ -21,29 +21,11 @@ from nbformat.v4 import new_notebook
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
-from nbgrader.utils import is_grade, is_solution
 from traitlets import Enum, Float
 
-from autograder import VERDICT_MIME
-
-__all__ = ["VERDICT_MIME", "ExecuteSubmission", "SaveGrades", "SubmissionExporter", "TakeIn", "verdicts"]
-
+__all__ = ["ExecuteSubmission", "SaveGrades", "SubmissionExporter", "TakeIn"]
 
 PAGES = (".html", ".htm")
-
-
-def verdicts(notebook: Any) -> list[dict[str, Any]]:
-    """The verdicts in an executed notebook: [{grade_id, check, points, ..., misconception, message, findings}].
-
-    The grader alone writes outputs of test cells; submissions' own outputs are cleaned of this type.
-    """
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []) if is_grade(cell) and not is_solution(cell) else []:
-            record = output.get("data", {}).get(VERDICT_MIME)
-            if isinstance(record, dict):
-                found.append({"grade_id": cell.metadata.nbgrader.grade_id, **record})
-    return found
 
 
 class SubmissionExporter(NotebookExporter):

@@ -10,11 +10,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from autograder import VERDICT_MIME
 from autograder.catalogue import all_checks, find_check
 from autograder.panels import hint_panel, progress_panel, verdict_panel
 from autograder.probing import Trouble
 from autograder.verdict import Verdict, evaluate
+from autograder.written import VERDICT_MIME
 
 __all__ = ["CheckFailed", "check", "hint", "progress"]
 
@@ -135,8 +135,9 @@ def plain(verdict: Verdict) -> str:
             lines.append(f"  ✗ {finding.behavior}: {finding.message}")
             if finding.expected:
                 lines.append(f"    expected {finding.expected}; got {finding.got}")
-    if verdict.misconception:
-        lines.append(f"  {verdict.misconception.advice}")
+    lines += [f"  {mistake.advice}" for mistake in verdict.mistakes]
+    if verdict.picture:
+        lines.append(f"  In a picture: {verdict.picture['alt']}")
     return "\n".join(lines)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from autograder.verdict import Check, Finding, Verdict
+from autograder.exercises.exercise import Exercise, Finding
+from autograder.verdict import Verdict
 
 __all__ = ["hint_panel", "progress_panel", "verdict_panel"]
 
@@ -26,7 +27,7 @@ def box(color: str, body: str) -> str:
     return f'<div style="{FONT};{frame};padding:10px 14px;margin:6px 0;max-width:52em">{body}</div>'
 
 
-def verdict_panel(check: Check, verdict: Verdict) -> str:
+def verdict_panel(check: Exercise, verdict: Verdict) -> str:
     """✓ or ✗, each behavior, the likely mistake, and hints on request."""
     color = GOOD if verdict.passed else BAD
     mark = "✓" if verdict.passed else "✗"
@@ -35,12 +36,14 @@ def verdict_panel(check: Check, verdict: Verdict) -> str:
         f'<b style="color:{color};font-size:16px">{mark} {code(check.title)}</b>'
         f'<span style="white-space:nowrap;opacity:.75">{verdict.points:g} of {verdict.max_points} points</span></div>'
     ]
-    if not verdict.passed and verdict.misconception is None:
+    if not verdict.passed and not verdict.mistakes:
         parts.append(f'<div style="margin:4px 0 6px">{code(verdict.message)}</div>')
-    if verdict.misconception:
-        label = "A remark" if verdict.passed else "The likely mistake"
-        title, advice = code(verdict.misconception.title), code(verdict.misconception.advice)
+    for number, mistake in enumerate(verdict.mistakes):
+        label = "A remark" if verdict.passed else "And another" if number else "The likely mistake"
+        title, advice = code(mistake.title), code(mistake.advice)
         parts.append(f'<div style="margin:6px 0"><b>{label}:</b> {title}<br><span style="opacity:.85">{advice}</span></div>')
+    if verdict.picture:
+        parts.append(picture(verdict.picture))
     parts.append('<table style="border-collapse:collapse;margin:4px 0;font-size:13px">')
     parts += [finding_row(check, f, said=verdict.message) for f in verdict.findings]
     parts.append("</table>")
@@ -49,7 +52,13 @@ def verdict_panel(check: Check, verdict: Verdict) -> str:
     return box(color, "".join(parts))
 
 
-def finding_row(check: Check, finding: Finding, said: str) -> str:
+def picture(drawn: Mapping[str, str]) -> str:
+    alt = escape(drawn["alt"])
+    return (f'<img src="data:image/png;base64,{drawn["png"]}" alt="{alt}" title="{alt}" '
+            'style="display:block;max-width:100%;margin:6px 0;background:#fff;border-radius:4px">')
+
+
+def finding_row(check: Exercise, finding: Finding, said: str) -> str:
     """A row for one behavior; what the panel has said above is not repeated."""
     color, mark = (GOOD, "✓") if finding.passed else (BAD, "✗")
     cell = "text-align:left;vertical-align:top;padding:2px 10px 2px 0;border:none;background:none"
@@ -65,7 +74,7 @@ def finding_row(check: Check, finding: Finding, said: str) -> str:
     )
 
 
-def hint_details(check: Check) -> str:
+def hint_details(check: Exercise) -> str:
     return (
         f'<details style="margin-top:4px"><summary style="cursor:pointer;color:{ASIDE}">Show a hint</summary>'
         f'<div style="margin:4px 0 0 1em">{code(check.hints[0])}<br><span style="opacity:.75">More: '
@@ -73,11 +82,11 @@ def hint_details(check: Check) -> str:
     )
 
 
-def read_on(check: Check) -> str:
+def read_on(check: Exercise) -> str:
     return f'<div style="opacity:.75;margin-top:4px">Read on: {code(check.read_on)}</div>' if check.read_on else ""
 
 
-def hint_panel(check: Check, level: int) -> str:
+def hint_panel(check: Exercise, level: int) -> str:
     """The first `level` hints."""
     rows = "".join(f'<li style="margin:3px 0">{code(h)}</li>' for h in check.hints[:level])
     left = len(check.hints) - level
@@ -85,12 +94,12 @@ def hint_panel(check: Check, level: int) -> str:
     return box(ASIDE, f"<b>Hints for {code(check.title)}</b><ol style='margin:4px 0'>{rows}</ol><span style='opacity:.75'>{more}</span>")
 
 
-def progress_panel(checks: Sequence[Check], state: Mapping[str, Mapping[str, Any]]) -> str:
+def progress_panel(checks: Sequence[Exercise], state: Mapping[str, Mapping[str, Any]]) -> str:
     """A bar of points and a row for each check; a bonus has a row, and no part of the bar."""
     counted = [c for c in checks if not c.bonus]
     total = sum(c.max_points for c in counted)
 
-    def points(check: Check) -> float:
+    def points(check: Exercise) -> float:
         value = state.get(check.name, {}).get("points", 0)
         return min(float(value), check.max_points) if isinstance(value, (int, float)) else 0.0
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autograder.inside.timing import OutOfTime, time_limit
+from autograder.timing import OutOfTime, time_limit
 
 __all__ = ["OutOfTime", "Trouble", "known_state", "run_probe", "time_limit"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
+from autograder.catalogue import exercise_of
 from autograder.demo import fill_in, grade_id
-from autograder.mistakes.vae import MISTAKES, SOLUTIONS, VARIANTS, apply
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = "exercises"
@@ -91,7 +91,7 @@ def students(number, seed, cells=("gaussian", "bernoulli", "gaussian_kl"), wrong
     rng, made = random.Random(seed), []
     for index in range(number):
         name = f"{rng.choice(GIVEN)}_{rng.choice(FAMILY)}_{index + 1:04d}".lower()
-        answers = {cell: rng.choice([SOLUTIONS[CELLS[cell]], *VARIANTS[CELLS[cell]].values()]) for cell in cells}
+        answers = {cell: rng.choice(_right(cell)) for cell in cells}
         honest = index == 0 or rng.random() >= wrong
         if not honest:
             cell = rng.choice(cells)
@@ -100,14 +100,19 @@ def students(number, seed, cells=("gaussian", "bernoulli", "gaussian_kl"), wrong
     return made
 
 
+def _right(cell):
+    exercise = exercise_of(CELLS[cell])
+    return [exercise.solution, *map(exercise.source, exercise.variants.values())]
+
+
 def _mistakes(cell):
-    target = CELLS[cell]
-    return [apply(SOLUTIONS[target], mistake.edits) for mistake in MISTAKES if mistake.target == target]
+    exercise = exercise_of(CELLS[cell])
+    return [exercise.source(way) for mistake in exercise.mistakes for way in mistake.ways]
 
 
 def _broken(cell):
     """Not answered, a syntax error, a name that is not there."""
-    solution = SOLUTIONS[CELLS[cell]]
+    solution = exercise_of(CELLS[cell]).solution
     return ["raise NotImplementedError", solution.replace("return", "return (", 1), solution.replace("torch.", "tensorflow.", 1)]
 
 

@@ -153,7 +153,7 @@ def test_demo_class_is_graded_exactly(tmp_path):
     """Full points for the perfect one, zero for the untouched one, each mistake named and charged by itself."""
     from autograder import demo
     from autograder.catalogue import all_checks
-    from autograder.nbgrader_ext import verdicts
+    from autograder.written import verdicts
 
     for name in ("course", "solutions", "assignments"):
         shutil.copytree(ROOT / name, tmp_path / name)
@@ -177,16 +177,12 @@ def test_demo_class_is_graded_exactly(tmp_path):
 
 
 def charged(name):
-    """The points that a mistake costs by its own declaration, check by check, where it can be made in the demo's cell."""
+    """The points that a mistake costs when its code is judged here, check by check."""
     from autograder.catalogue import all_checks
-    from autograder.mistakes.vae import MISTAKES
+    from autograder.verdict import evaluate
 
-    mistake = next(m for m in MISTAKES if m.name == name)
-    costs = {}
-    for check in all_checks().values():
-        known = check.misconception(name)
-        for place in known.loses if known and check.target == mistake.target else ():
-            where, behavior = place.split(":")
-            if where == check.name:
-                costs[where] = costs.get(where, 0) + check.behaviors[behavior]
-    return costs
+    exercises = [e for n, e in all_checks().items() if n.startswith("vae.")]
+    made = next(e for e in exercises if e.mistake(name))
+    student = made.object(made.source(made.mistake(name).ways[0]))
+    verdicts = [evaluate(e, student, seed=1) for e in exercises if e.target == made.target]
+    return {v.check: v.max_points - v.points for v in verdicts if v.points < v.max_points}

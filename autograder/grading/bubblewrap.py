@@ -59,9 +59,16 @@ def visible_paths() -> tuple[tuple[str, str], ...]:
 
 
 def own_files() -> list[str]:
-    """The files of this package that student code runs beside."""
+    """The files of this package that student code runs beside: no judge, no solution, no mistake."""
     package = Path(__file__).parent.parent
-    return [str(package / name) for name in ("__init__.py", "border.py", "probing.py", "inside", "probes")]
+    shared = [package / name for name in ("__init__.py", "border.py", "channel.py", "probing.py", "timing.py", "inside")]
+    shared += [package / "exercises" / name for name in ("__init__.py", "functions.py", "tables.py")]
+    return [str(path) for path in (*shared, package / "units" / "__init__.py", *probes())]
+
+
+def probes() -> list[Path]:
+    """What runs beside student code of each unit."""
+    return sorted(path for name in ("__init__.py", "probes.py") for path in (Path(__file__).parents[1] / "units").glob(f"*/{name}"))
 
 
 def kept_folders() -> list[str]:
@@ -101,6 +108,9 @@ def bwrap_command(mode: Mode, disk: int) -> list[str]:
         else:
             command += [option, path, path]
     command += ["--perms", "0755", "--tmpfs", package]
+    for folder in parents_of(own_files()):
+        if folder.startswith(package + "/"):
+            command += ["--perms", "0755", "--dir", folder]
     for path in own_files():
         command += ["--ro-bind", path, path]
     command += ["--remount-ro", package]

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograder.inside.timing import OutOfTime, time_limit
+from autograder.timing import OutOfTime, time_limit
 
 try:
     import resource

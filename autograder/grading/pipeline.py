@@ -1,12 +1,10 @@
-"""`elbolab grade`: a class at once. Executes submissions in parallel and records them one after another."""
+"""A class at once: executes submissions in parallel and records them one after another."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,33 +18,11 @@ from autograder.grading.sandbox import Limits, SandboxError, find_mode
 if TYPE_CHECKING:
     from autograder.grading.grader import Summary
 
-__all__ = ["Stopped", "grade_class", "interruptible", "open_pool", "ready", "run"]
+__all__ = ["Stopped", "grade_class", "grade_each", "interruptible", "open_pool", "ready"]
 
 
 class Stopped(Exception):
     """Nothing was graded, and nothing can be before something is done. The text says what."""
-
-
-def run(args: argparse.Namespace, root: Path) -> int:
-    """The command; returns its exit code."""
-    from autograder.grading.table import Progress, print_summary
-
-    students = [s.strip() for s in args.students.split(",") if s.strip()] if args.students else None
-    options = {"students": students, "jobs": args.jobs, "cluster": args.cluster, "sandbox": "none" if args.no_sandbox else "bubblewrap"}
-    progress, codes = Progress(sys.stdout), []
-    try:
-        if args.dry_run:
-            from autograder.grading.dryrun import compare_class
-
-            return compare_class(root, args.assignment, progress=progress, **options)
-        for summary in grade_each(root, args.assignment, force=args.force, progress=progress, **options):
-            print_summary(root, summary)
-            codes.append(summary.exit_code)
-    except Stopped as stopped:
-        progress.close()
-        print(f"elbolab grade: {stopped}", file=sys.stderr)
-        codes.append(1 if codes else 2)
-    return max(codes)
 
 
 def grade_class(root: Path, assignment: str | None = None, **options: Any) -> list[Summary]:

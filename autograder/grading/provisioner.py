@@ -20,9 +20,9 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import KernelProvisionerBase, KernelProvisionerFactory
 from traitlets import Enum, Int
 
+from autograder.channel import Channel, Closed, Late, Malformed
 from autograder.grading.sandbox import Job, Limits
 from autograder.grading.session import Lost, ParentDied, warm_sandbox
-from autograder.inside.channel import Channel, Closed, Late, Malformed
 
 __all__ = ["KernelSession", "SandboxKernelManager", "SandboxProvisioner"]
 

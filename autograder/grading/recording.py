@@ -28,7 +28,7 @@ from autograder.grading import records
 from autograder.grading.gradebook import Book, Busy, Settings, judged
 from autograder.grading.handed_in import files_below, open_file
 from autograder.grading.records import Record
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 __all__ = ["DiskFull", "Recorder", "master_files", "points_of", "read_document", "summarize", "verdicts_in"]
 
@@ -69,7 +69,9 @@ def summarize(record: Record, name: str, notebook: Any) -> None:
     record.points[name] = points_of(notebook)
     record.mistakes[name] = {}
     for cell, said in verdicts_in(notebook).items():
-        titles = [v.get("misconception_title") or v["misconception"] for v in said if v.get("misconception") and not v.get("passed")]
+        wrong = [v for v in said if v.get("misconception") and not v.get("passed")]
+        titles = [title for v in wrong for title in (v.get("misconception_title") or v["misconception"],
+                                                     *(more["title"] for more in v.get("more_mistakes", [])))]
         if titles:
             record.mistakes[name][cell] = list(dict.fromkeys(titles))
     about = notebook.metadata.get("elbolab", {})

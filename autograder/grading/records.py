@@ -24,9 +24,9 @@ __all__ = ["Locked", "Record", "drop_documents", "folder_of", "load", "lock", "s
 
 PACKAGE = Path(__file__).parents[1]
 # What a verdict depends on. Changing anything else of ours grades nobody anew.
-DECIDES = ("advice", "border.py", "checks", "grading/edits.py", "grading/engine.py", "grading/guard.py", "grading/instructor.py",
+DECIDES = ("border.py", "channel.py", "exercises", "grading/edits.py", "grading/engine.py", "grading/guard.py", "grading/instructor.py",
            "grading/intake.py", "grading/matching.py", "grading/reading.py", "grading/run.py", "grading/session.py", "inside",
-           "probes", "probing.py", "verdict.py")
+           "probing.py", "timing.py", "units", "verdict.py")
 
 
 class Locked(Exception):

@@ -16,11 +16,11 @@ from typing import Any
 
 from nbformat.v4 import new_output
 
-from autograder import VERDICT_MIME
+from autograder.channel import Malformed
 from autograder.grading.outputs import clean_outputs
 from autograder.grading.sandbox import Limits
 from autograder.grading.session import Lost, ParentDied, Session
-from autograder.inside.channel import Malformed
+from autograder.written import VERDICT_MIME
 
 __all__ = ["Run", "checks_in", "derive", "is_test", "no_verdict", "run_notebook", "test_cells"]
 
@@ -236,7 +236,7 @@ def derive(seed: int, *words: str) -> int:
 def judged(check: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> Any:
     """The verdict, whatever the outputs are; a judge that they keep busy or fill the memory of is stopped."""
     from autograder.grading.guard import bounded
-    from autograder.inside.timing import OutOfTime
+    from autograder.timing import OutOfTime
     from autograder.verdict import judge_outputs, troubled
 
     try:

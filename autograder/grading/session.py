@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from autograder.channel import Channel, Closed, Late, Malformed
 from autograder.grading.sandbox import Limits, Sandbox
-from autograder.inside.channel import Channel, Closed, Late, Malformed
 
 __all__ = ["CellSession", "Lost", "ParentDied", "Session", "close", "warm_sandbox"]
 

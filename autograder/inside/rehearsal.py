@@ -31,10 +31,10 @@ def warm_up(preload: bool) -> Any:
             importlib.import_module(name)
         except Exception:
             continue  # the cell that needs it will say so
-    import autograder.probes as probes
+    import autograder.units as units
 
-    for path in Path(probes.__path__[0]).glob("[a-z]*.py"):
-        importlib.import_module(f"autograder.probes.{path.stem}")
+    for path in Path(units.__path__[0]).glob("*/probes.py"):
+        importlib.import_module(f"autograder.units.{path.parent.name}.probes")
     rehearse(shell)
     return shell
 

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from autograder.border import decode, encode
-from autograder.inside.channel import Channel, Closed
+from autograder.channel import Channel, Closed
 from autograder.probing import describe, run_probe
 
 __all__ = ["answer", "serve_cells", "serve_one"]

@@ -17,7 +17,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Type
 from traitlets.config import Config
 
-from autograder.inside.timing import OutOfTime, time_limit
+from autograder.timing import OutOfTime, time_limit
 
 __all__ = ["CellShell", "Stream", "make_shell"]
 

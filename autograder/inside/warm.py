@@ -211,8 +211,8 @@ def run_student(job: dict[str, Any], pipes: list[int], shell: Any) -> None:
     """In the forked child: everything that the submission asks for; does not return."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    from autograder.channel import Channel
     from autograder.inside import serve
-    from autograder.inside.channel import Channel
     from autograder.inside.shell import Stream
 
     serve.quiet_descriptors()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autograder import VERDICT_MIME
+from autograder.written import VERDICT_MIME
 
 __all__ = ["GatherError", "Mark", "Marks", "marks_in_cells", "number", "read_marks", "read_notebook", "records"]
 
@@ -235,8 +236,24 @@ def complete(record: Mapping[str, Any]) -> dict[str, Any]:
         **{key: str(record.get(key) or "") for key in words},
         **{key: number(record.get(key)) or 0.0 for key in ("points", "max_points")},
         "passed": record.get("passed") is True,
+        "more_mistakes": complete_mistakes(record.get("more_mistakes")),
+        "picture": complete_picture(record.get("picture")),
         "findings": [complete_finding(f) for f in told if isinstance(f, dict)] if isinstance(told, list) else [],
     }
+
+
+def complete_mistakes(told: Any) -> list[dict[str, str]]:
+    """Mistakes besides the first one."""
+    told = [m for m in told if isinstance(m, dict) and m.get("name")] if isinstance(told, list) else []
+    return [{key: str(m.get(key) or "") for key in ("name", "title", "advice")} for m in told[:5]]
+
+
+def complete_picture(told: Any) -> dict[str, str] | None:
+    """A picture that is one: PNG in base64 and nothing else."""
+    png = str(told.get("png")) if isinstance(told, dict) else ""
+    if not re.fullmatch(r"iVBORw0KGgo[A-Za-z0-9+/]{1,400000}={0,2}", png):
+        return None
+    return {"png": png, "alt": str(told.get("alt") or "")[:1000]}
 
 
 def complete_finding(finding: Mapping[str, Any]) -> dict[str, Any]:

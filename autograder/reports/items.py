@@ -99,13 +99,20 @@ def summaries(works: Iterable[Work]) -> list[CheckSummary]:
                 check.none += 1
             for finding in record["findings"]:
                 check.behaviors[finding["behavior"]] = check.behaviors.get(finding["behavior"], 0) + (not finding["passed"])
-            if record["misconception"] and not record["passed"]:
-                title = record["misconception_title"] or record["misconception"].replace("_", " ")
-                mistake = Mistake([(name, check.title)], record["misconception"], title, record["advice"], record["read_on"])
-                check.mistakes.setdefault(record["misconception"], mistake).students.append(work)
+            for told in mistakes_of(record):
+                mistake = Mistake([(name, check.title)], told["name"], told["title"] or told["name"].replace("_", " "), told["advice"],
+                                  record["read_on"])
+                check.mistakes.setdefault(told["name"], mistake).students.append(work)
     for check in found.values():
         check.mistakes = dict(sorted(check.mistakes.items(), key=lambda m: (-len(m[1].students), m[0])))
     return list(found.values())
+
+
+def mistakes_of(record: dict[str, Any]) -> list[dict[str, str]]:
+    """The mistakes of an answer that failed."""
+    if record["passed"] or not record["misconception"]:
+        return []
+    return [{"name": record["misconception"], "title": record["misconception_title"], "advice": record["advice"]}, *record["more_mistakes"]]
 
 
 def mistakes(checks: Iterable[CheckSummary], most: int) -> list[Mistake]:

@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, library
 
+from .budgets import fast
+
 __all__ = ["RawMNIST", "cache_folder", "import_torchvision_datasets", "read_mnist"]
 
 PATIENCE = 4.0  # seconds to wait for a sign of life from a download server
@@ -102,8 +104,6 @@ def _copy_on_disk(root: Path) -> bool:
 
 def _download(root: Path) -> None:
     """Let torchvision download into root; give up within seconds where no server answers."""
-    from .training import fast
-
     if fast():
         raise OSError("ELBOLAB_FAST=1 downloads nothing")
     if str(root) in _unreachable:

@@ -1,34 +1,23 @@
 """Train a model, evaluate it on a whole split, and keep the history as a table.
 
 Setting the environment variable ELBOLAB_FAST=1 shortens every training: `fit` then stops after
-FAST_EPOCHS epochs or FAST_STEPS steps, whichever comes first. Grading and tests do that.
+the few epochs or steps that `budgets` allows, whichever comes first.
 """
 
 import contextlib
 import math
-import os
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from .budgets import FAST_STEPS, budget, fast
 from .data import Dataset, Split, batches
 from .progress import LiveFigure, ProgressBar
 
 __all__ = ["budget", "evaluate", "fast", "fit", "make_optimizer", "train_step"]
 
-FAST_EPOCHS, FAST_STEPS = 4, 100
 QUANTITIES = ("loss", "elbo", "log_px", "kl")
-
-
-def fast() -> bool:
-    """Is the environment variable ELBOLAB_FAST set (to anything but 0)?"""
-    return os.environ.get("ELBOLAB_FAST", "0") not in ("", "0")
-
-
-def budget(epochs: int) -> int:
-    """The epochs that `fit` really trains: as asked, or at most FAST_EPOCHS under ELBOLAB_FAST=1."""
-    return min(epochs, FAST_EPOCHS) if fast() else epochs
 
 
 def make_optimizer(model, lr: float = 1e-3) -> torch.optim.Optimizer:

@@ -1,51 +1,71 @@
-"""Submissions made of source text, and what the checks say of them."""
+"""Submissions made of source text, and what the checks say of them.
 
-import importlib
-import pkgutil
-import types
+`python tests/checks/checking.py` writes prices.json anew: what each mistake costs, as its code says when it is run.
+"""
 
-import autograder.mistakes
+import json
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
 from autograder.catalogue import all_checks
+from autograder.exercises.exercise import applied, make
 from autograder.probing import run_probe
 from autograder.verdict import draw_inputs, judge_outputs
 
-
-def units():
-    """The modules that gather a unit's solutions, mistakes and variants, by the unit's name."""
-    for found in pkgutil.iter_modules(autograder.mistakes.__path__):
-        module = importlib.import_module(f"autograder.mistakes.{found.name}")
-        if hasattr(module, "PREAMBLE"):
-            yield found.name, module
-
-
-UNITS = dict(units())
-UNIT_OF = {target: name for name, unit in UNITS.items() for target in unit.SOLUTIONS}
-SOLUTIONS = {target: source for unit in UNITS.values() for target, source in unit.SOLUTIONS.items()}
-VARIANTS = {target: found for unit in UNITS.values() for target, found in unit.VARIANTS.items()}
-MISTAKES = tuple(mistake for unit in UNITS.values() for mistake in unit.MISTAKES)
-CODE_CHECKS = tuple(c for c in all_checks().values() if c.target in SOLUTIONS)
+PRICES = Path(__file__).with_name("prices.json")
+EXERCISES = tuple(all_checks().values())
+SOLUTIONS = {e.target: e.solution for e in EXERCISES}
+PREAMBLES = {e.target: e.preamble for e in EXERCISES}
+VARIANTS = {e.target: {label: applied(e.solution, way, e.target) for label, way in e.variants.items()} for e in EXERCISES}
+UNIT_OF = {e.target: e.name.split(".")[0] for e in EXERCISES}
+CODE_CHECKS = tuple(e for e in EXERCISES if not isinstance(e.object(e.solution), pd.DataFrame))  # the others read a table
 
 
-def make(source, target):
+def made(target, source):
     """The object `target` that `source` defines."""
-    module = types.ModuleType("submission")
-    exec(compile(UNITS[UNIT_OF[target]].PREAMBLE + source, "submission.py", "exec"), vars(module))
-    return vars(module)[target]
+    return make(PREAMBLES[target] + source, target)
+
+
+@cache
+def probed(exercise, source, seed):
+    """Inputs and outputs. Checks of one target with one probe share them: they draw the same."""
+    other = next(e for e in EXERCISES if (e.target, e.probe, e.draw) == (exercise.target, exercise.probe, exercise.draw))
+    if other is not exercise:
+        return probed(other, source, seed)
+    inputs = draw_inputs(exercise, seed)
+    return inputs, run_probe(exercise.probe, made(exercise.target, source), inputs, seed, 60.0)
+
+
+def said(exercise, source, seed):
+    """The verdict on `source`."""
+    return judge_outputs(exercise, *probed(exercise, source, seed))
 
 
 def verdicts(source, target, seed):
-    """The verdict of every check of `target`. Checks that share a probe share its outputs: they have the same inputs."""
-    student, probed, said = make(source, target), {}, {}
-    for check in CODE_CHECKS:
-        if check.target != target:
-            continue
-        if check.probe not in probed:
-            inputs = draw_inputs(check, seed)
-            probed[check.probe] = inputs, run_probe(check.probe, student, inputs, seed, 60.0)
-        said[check.name] = judge_outputs(check, *probed[check.probe])
-    return said
+    """The verdict of every check of `target`, by name."""
+    return {e.name: said(e, source, seed) for e in EXERCISES if e.target == target}
 
 
 def lost(verdict):
-    """The points that a verdict withholds, as ``check:behavior``."""
-    return {f"{verdict.check}:{f.behavior}" for f in verdict.findings if not f.passed}
+    """The behaviors whose points a verdict withholds."""
+    return [f.behavior for f in verdict.findings if not f.passed]
+
+
+def named(verdict):
+    return [m.name for m in verdict.mistakes]
+
+
+def prices(seed=11):
+    """By check, mistake and way, the behaviors that are lost; None where the check does not mind."""
+    found = {}
+    for exercise in EXERCISES:
+        for mistake in exercise.mistakes:
+            each = [said(exercise, exercise.source(way), seed) for way in mistake.ways]
+            found.setdefault(exercise.name, {})[mistake.name] = [lost(v) if v.mistakes or not v.passed else None for v in each]
+    return found
+
+
+if __name__ == "__main__":
+    PRICES.write_text(json.dumps(prices(), indent=1).replace("\n   ", "").replace("\n  ]", "]") + "\n", encoding="utf-8")

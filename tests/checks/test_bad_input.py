@@ -1,11 +1,12 @@
 """Whatever is handed in, there is a verdict with a message, never an exception."""
 
+import inspect
 import math
 import sys
 
 import pytest
 import torch
-from checking import CODE_CHECKS, SOLUTIONS, UNIT_OF, make, verdicts
+from checking import CODE_CHECKS, SOLUTIONS, made, verdicts
 
 from autograder.catalogue import all_checks, find_check
 from autograder.verdict import evaluate
@@ -229,18 +230,56 @@ def test_a_smooth_function_of_no_meaning_earns_nothing(target):
             assert verdict.points == 0, (name, verdict)
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, 0.0])
-@pytest.mark.parametrize("target", [t for t in SOLUTIONS if UNIT_OF[t] == "iwae"])
-def test_a_constant_of_the_right_shape_is_not_right(target, value):
-    """What the solution computes is replaced by NaN, infinity or zeros: no value is right, and no comparison with NaN passes."""
-    right = make(SOLUTIONS[target], target)
+def of_the_shape(right, fill):
+    """A function that fills what the right one returns: the shape is right, the graph is there, the values mean nothing."""
 
-    def constant(*arguments):
-        found = right(*arguments)
-        return (float(value), found[1] * 0 + value) if isinstance(found, tuple) else found * 0 + value
+    def filled(found):
+        if isinstance(found, tuple):
+            return tuple(map(filled, found))
+        if isinstance(found, dict):
+            return {name: filled(value) for name, value in found.items()}
+        if isinstance(found, torch.Tensor) and found.is_floating_point():
+            return fill(found)
+        return type(found)(fill(torch.tensor(float(found))).nan_to_num()) if isinstance(found, (int, float)) else found
 
-    for check in CODE_CHECKS:
-        if check.target == target:
-            verdict = say(check, constant)
-            assert verdict.points <= sum(check.behaviors.values()) - max(check.behaviors.values())
-            assert not verdict.findings[0].passed, verdict
+    return lambda *given, **more: filled(right(*given, **more))
+
+
+FILLS = {
+    "zeros": torch.zeros_like,
+    "zeros with a graph": lambda t: t * 0,
+    "ones": torch.ones_like,
+    "a scalar": lambda t: torch.zeros(()),
+    "a scalar with a graph": lambda t: (t * 0).sum(),
+    "NaN": lambda t: t * torch.nan,
+    "infinity": lambda t: t * 0 + torch.inf,
+    "random": torch.rand_like,
+    "random with a graph": lambda t: t * 0 + torch.randn_like(t),
+    "a row of everything": lambda t: (t * 0).flatten(),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@CODE
+def test_a_constant_earns_nothing(check, fill):
+    """Of any shape, with and without graph and noise."""
+    right = made(check.target, SOLUTIONS[check.target])
+    if check.target == "ReparameterizedDiagonalGaussian":
+        student = type(check.target, (right,), {name: of_the_shape(getattr(right, name), FILLS[fill]) for name in ("rsample", "log_prob")})
+    elif check.target == "VariationalInference":
+        student = type(check.target, (right,), {"forward": of_the_shape(right.forward, FILLS[fill])})
+    else:
+        student = of_the_shape(right, FILLS[fill])
+    assert say(check, student).points == 0
+
+
+@pytest.mark.parametrize("which", range(4))
+@CODE
+def test_an_argument_returned_earns_nothing(check, which):
+    if check.target in CLASSES or which >= len(inspect.signature(made(check.target, SOLUTIONS[check.target])).parameters):
+        pytest.skip("has no such argument")
+
+    def student(*given):
+        return given[which] if isinstance(given[which], torch.Tensor) else torch.tensor(float(given[which]))
+
+    assert say(check, student).points == 0

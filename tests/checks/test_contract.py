@@ -30,9 +30,9 @@ def test_texts(check):
     assert len(check.hints) == 3 and len(set(check.hints)) == 3 and all(len(h) > 15 for h in check.hints)
     assert check.title and check.read_on.startswith("Lecture")
     assert check.max_points == sum(check.behaviors.values()) > 0
-    names = [m.name for m in check.misconceptions]
+    names = [m.name for m in check.mistakes]
     assert len(names) == len(set(names)) > 0
-    for mistake in check.misconceptions:
+    for mistake in check.mistakes:
         assert re.fullmatch(r"[a-z][a-z0-9_]+", mistake.name)
         assert mistake.title.endswith("."), mistake
         assert mistake.advice.endswith((".", "?", ")")), mistake

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from autograder.catalogue import all_checks, find_check
-from autograder.checks.discrete_estimates import CALLS, TILE, rloo_estimate, score_estimate
-from autograder.checks.discrete_relaxed import looks_like
-from autograder.checks.discrete_truth import Truth, draw_problem
+from autograder.units.discrete.estimates import CALLS, TILE, Exact
+from autograder.units.discrete.relaxed import looks_like
+from autograder.units.discrete.truth import Truth, draw_problem
 from autograder.verdict import draw_inputs, evaluate
 from elbolab import gradients
 
@@ -24,6 +24,10 @@ def findings(check, student, seed=5):
 
 def problem(seed=0, **settings):
     return draw_problem(torch.Generator().manual_seed(seed), **({"latents": 2, "classes": 3, "num_samples": 3} | settings))
+
+
+def exact(check, drawn):
+    return Exact(find_check(check).solution, find_check(check).target, drawn)
 
 
 def test_points():
@@ -48,22 +52,31 @@ def test_the_truth_is_what_autograd_makes_of_the_sum(seed):
     assert torch.allclose(slopes[0], again.gradient(), atol=1e-12) and torch.allclose(slopes[1], again.theta_gradient(), atol=1e-12)
 
 
+@pytest.mark.parametrize("check", ["discrete.score", "discrete.rloo"])
+def test_the_solution_over_every_tuple_of_codes_has_the_enumerated_mean(check):
+    for drawn in draw_inputs(find_check(check), 3)["problems"]:
+        truth, mean = Truth(drawn, slice(2)), exact(check, drawn).mean
+        assert torch.allclose(mean["value"], truth.value) and torch.allclose(mean["logits"], truth.gradient())
+        assert torch.allclose(mean["theta"], truth.theta_gradient())
+
+
 def test_the_variance_over_tuples_is_the_textbook_one():
     """Without a baseline the samples are independent: the variance of one sample's estimate, divided by their number."""
-    truth = Truth(problem())
+    drawn = problem(tile=TILE)
+    truth = Truth(drawn, slice(2))
     single = truth.costs[..., None, None] * truth.score(truth.codes)
     q = truth.probabilities[..., None, None]
     one = (q * single**2).sum(0) - (q * single).sum(0) ** 2
-    assert torch.allclose(truth.variance(score_estimate), one / 3, atol=1e-12)
+    assert torch.allclose(exact("discrete.score", drawn).variance["logits"], one / 3, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_baseline_with_its_own_sample_is_far_enough_away(seed):
     """Its bias, gradient / S, is at least 10 standard errors of the 10,000 estimates, in every problem that is drawn."""
     for drawn in draw_inputs(find_check("discrete.rloo"), seed)["problems"]:
-        truth = Truth(drawn, len(drawn["logits"]) // TILE)
-        error = (truth.variance(rloo_estimate) / (TILE * CALLS)).sqrt()
-        assert (truth.gradient().abs() / truth.num_samples / error).amax() > 10
+        truth = exact("discrete.rloo", drawn)
+        error = (truth.variance["logits"] / (TILE * CALLS)).sqrt()
+        assert (truth.mean["logits"].abs() / drawn["num_samples"] / error).amax() > 10
 
 
 BIASED_ESTIMATORS = {
@@ -110,9 +123,9 @@ def test_kolmogorovs_test_has_the_size_it_states():
 
 
 def test_a_slow_solution_is_judged_from_fewer_calls(monkeypatch):
-    from autograder.probes import discrete
+    from autograder.units.discrete import probes
 
-    monkeypatch.setattr(discrete, "SECONDS", 0.2)
+    monkeypatch.setattr(probes, "SECONDS", 0.2)
 
     def slow(f, logits, num_samples):
         import time

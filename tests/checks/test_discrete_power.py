@@ -15,84 +15,81 @@ import math
 
 import pytest
 import torch
-from checking import MISTAKES, SOLUTIONS, UNIT_OF, make
 
 from autograder.catalogue import find_check
-from autograder.checks.discrete_estimates import CALLS as TIMES
-from autograder.checks.discrete_estimates import SIGMAS, Estimates, rloo_estimate, score_estimate
-from autograder.checks.discrete_relaxed import CALLS, FALSE_ALARM, SAMPLES, TILE, columns, distance, readings
-from autograder.checks.discrete_tables import NOISE, judge_race_truth
-from autograder.mistakes import apply
 from autograder.probing import run_probe
+from autograder.units.discrete.estimates import CALLS as TIMES
+from autograder.units.discrete.estimates import SIGMAS, SPREAD_SIGMAS, Estimates, Exact
+from autograder.units.discrete.race import NOISE, judge_truth
+from autograder.units.discrete.relaxed import CALLS, FALSE_ALARM, SAMPLES, TILE, columns, distance, noise
 from autograder.verdict import draw_inputs
 
-MISSED, UNLUCKY, VARIANCE_SIGMAS, MANY = 2.33, 4.75, 8.0, 50_000
-RIGHT = {"score_function": ("discrete.score", score_estimate), "leave_one_out": ("discrete.rloo", rloo_estimate)}
+MISSED, UNLUCKY, MANY = 2.33, 4.75, 50_000
+ESTIMATORS = ("discrete.score", "discrete.rloo")
 # Told from shapes, from repeated or impossible codes, or from gradients that are all the same: nothing is left to chance.
 EXACT = {"averaged_over_the_batch", "samples_not_averaged", "fixed_seed", "one_sample_for_the_batch", "argmax_for_sample", "relaxed_samples",
-         "enumerated_for_sampled", "value_is_a_surrogate"}
+         "enumerated_for_sampled"}
 # Mistakes in the distribution of a relaxed sample; the others are told from shapes, sums, hard values and repeated noise.
 DISTRIBUTIONS = {"temperature_multiplied", "temperature_ignored", "temperature_on_the_logits_only", "temperature_on_the_noise_only",
                  "gumbel_sign_lost", "one_log_missing", "gaussian_noise", "uniform_noise", "probabilities_for_logits", "logits_ignored"}
 
 
-def mistakes(targets, wanted):
-    found = [m for m in MISTAKES if UNIT_OF[m.target] == "discrete" and m.target in targets and wanted(m.name)]
-    return pytest.mark.parametrize("mistake", found, ids=lambda m: f"{m.target}-{m.name}")
+def ways(checks, wanted):
+    """Every way to make the mistakes that are wanted, as a check and a source."""
+    found = [(c, m.name, way) for c in checks for m in find_check(c).mistakes if wanted(m.name) for way in m.ways]
+    return pytest.mark.parametrize(("check", "source"), [
+        pytest.param(c, find_check(c).source(way), id=f"{c}-{name}") for c, name, way in found])
 
 
-def beyond_what_is_allowed(e):
+def beyond_what_is_allowed(e, exact):
     """The most telling number: standard errors that a mean or a variance is off, minus those that are allowed."""
-    n, telling = len(e.values), []
-    for estimates, want in ((e.values, e.truth.value), (e.slopes, e.truth.gradient()), (e.theta_slopes, e.truth.theta_gradient())):
+    telling = []
+    for name, estimates in e.numbers.items():
         if estimates is None:
             return math.inf  # no gradient at all
-        error = (estimates.std(0) / n**0.5).clamp_min(1e-9)
-        telling.append((((estimates.mean(0) - want).abs() - 1e-5) / error).max() - SIGMAS)
-    variance = e.slopes.var(0)
-    fourth = (e.slopes - e.slopes.mean(0)).pow(4).mean(0)
-    error = ((fourth - variance**2).clamp_min(0) / n).sqrt().clamp_min(1e-9)
-    telling.append((((variance - e.truth.variance(e.right)).abs() - 1e-6) / error).max() - VARIANCE_SIGMAS)
+        error = (estimates.std(0) / len(estimates) ** 0.5).clamp_min(1e-9)
+        telling.append((((estimates.mean(0) - exact.mean[name]).abs() - 1e-5) / error).max() - SIGMAS)
+    slopes = e.numbers["logits"]
+    variance, fourth = slopes.var(0), (slopes - slopes.mean(0)).pow(4).mean(0)
+    error = ((fourth - variance**2).clamp_min(0) / len(slopes)).sqrt().clamp_min(1e-9)
+    telling.append((((variance - exact.variance["logits"]).abs() - 1e-6) / error).max() - SPREAD_SIGMAS)
     return float(max(telling))
 
 
-def measured(source, target, seed):
+def measured(check, source, seed):
     """The larger of the two problems' numbers: the check fails what fails in one of them."""
-    name, right = RIGHT[target]
-    check = find_check(name)
-    inputs = draw_inputs(check, seed)
-    outputs = run_probe(check.probe, make(source, target), inputs, seed, 60.0)
-    each = [Estimates(problem, calls, right) for problem, calls in zip(inputs["problems"], outputs["problems"], strict=True)]
-    assert all(len(calls) for calls in outputs["problems"])
-    return max(beyond_what_is_allowed(e) for e in each)
+    exercise = find_check(check)
+    inputs = draw_inputs(exercise, seed)
+    outputs = run_probe(exercise.probe, exercise.object(source), inputs, seed, 60.0)
+    return max(beyond_what_is_allowed(Estimates(problem, calls), Exact(exercise.solution, exercise.target, problem))
+               for problem, calls in zip(inputs["problems"], outputs["problems"], strict=True))
 
 
-@pytest.mark.parametrize("target", RIGHT)
-def test_right_code_is_within_what_is_allowed(target):
-    assert all(measured(SOLUTIONS[target], target, seed) < 0 for seed in range(5))
+@pytest.mark.parametrize("check", ESTIMATORS)
+def test_right_code_is_within_what_is_allowed(check):
+    assert all(measured(check, find_check(check).solution, seed) < 0 for seed in range(5))
 
 
 @pytest.mark.slow
-@mistakes(RIGHT, lambda name: name not in EXACT)
-def test_wrong_estimators_are_found_with_power_above_99_per_cent(mistake):
-    source = apply(SOLUTIONS[mistake.target], mistake.edits)
+@ways(ESTIMATORS, lambda name: name not in EXACT)
+def test_wrong_estimators_are_found_with_power_above_99_per_cent(check, source):
     for seed in (1, 2):
-        assert measured(source, mistake.target, seed) > MISSED + UNLUCKY, seed
+        assert measured(check, source, seed) > MISSED + UNLUCKY, seed
 
 
 @pytest.mark.slow
-@mistakes(["relaxed_sample"], lambda name: name in DISTRIBUTIONS)
-def test_wrong_relaxed_samples_are_found_with_power_above_99_per_cent(mistake):
-    student = make(apply(SOLUTIONS[mistake.target], mistake.edits), mistake.target)
+@ways(["discrete.relaxed"], lambda name: name in DISTRIBUTIONS)
+def test_wrong_relaxed_samples_are_found_with_power_above_99_per_cent(check, source):
+    student = find_check(check).object(source)
     for seed in range(5):
         beyond = []
-        for problem in draw_inputs(find_check("discrete.relaxed"), seed)["problems"]:
-            logits, temperature = problem["logits"][:2], problem["temperature"]
+        for problem in draw_inputs(find_check(check), seed)["problems"]:
+            logits, temperature = problem["few"], problem["temperature"]
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 y = student(logits, temperature, MANY).double()
             y = y[y.isfinite().flatten(1).all(1)]  # u = 0, one draw in 16 million, is found without a test
-            w = readings(y, logits.double(), temperature)["right"]
+            w = noise(y, logits.double(), temperature)
             beyond += [distance(values, lambda v, c=w.shape[-1]: 1 - (1 - v) ** (c - 1)) - needed(len(values)) for values in columns(w)]
         assert max(beyond) > 0, seed
 
@@ -114,8 +111,8 @@ def test_the_race_finds_draws_held_against_another_gradient():
     ||g||^2, whose estimate from 200 draws has a standard deviation of 2 sqrt(2.3 / 200) ||g||^2 at most: three of them above an eighth of the variance."""
     others = {"enumeration": (0.0, 0.0), "score function": (0.4, 4800.0), "Gumbel-softmax": (0.1, 3.0), "straight-through": (0.12, 6.7)}
     assert (1 - NOISE * 2.3) / (2 * math.sqrt(2.3 / 200) + math.sqrt(2) * 2.3 / 200) > MISSED
-    assert judge_race_truth(others | {"leave-one-out": (0.01, 2.3)}).passed
-    assert judge_race_truth(others | {"leave-one-out": (1.0, 2.3)}).misconception == "bias_where_there_is_none"
+    assert judge_truth(others | {"leave-one-out": (0.01, 2.3)}).passed
+    assert judge_truth(others | {"leave-one-out": (1.0, 2.3)}).misconception == "bias_where_there_is_none"
 
 
 def test_as_many_estimates_as_the_check_says():

@@ -9,19 +9,19 @@ import pytest
 from checking import CODE_CHECKS
 
 from autograder import files
+from autograder.catalogue import exercise_of
 from autograder.cli import main
-from autograder.mistakes import apply
-from autograder.mistakes.vae import MISTAKES, PREAMBLE, SOLUTIONS
 
 FIELDS = ["file", "check", "passed", "points", "max_points", "misconception", "message"]
-KL, LIKELIHOOD = SOLUTIONS["gaussian_kl"], SOLUTIONS["bernoulli_log_likelihood"]
+EXERCISE = exercise_of("gaussian_kl")
+PREAMBLE, KL, LIKELIHOOD = EXERCISE.preamble, EXERCISE.solution, exercise_of("bernoulli_log_likelihood").solution
 RIGHT = PREAMBLE + KL + "\n\n" + LIKELIHOOD
-REVERSED = next(m for m in MISTAKES if (m.target, m.name) == ("gaussian_kl", "kl_reversed"))
+REVERSED = EXERCISE.source(EXERCISE.mistake("kl_reversed").ways[0])
 
 # Each file, and for vae.gaussian_kl and vae.bernoulli the points and words in the message.
 FILES = {
     "right.py": (RIGHT, (3, "All of it holds"), (3, "All of it holds")),
-    "wrong.py": (PREAMBLE + apply(KL, REVERSED.edits) + LIKELIHOOD, (1, "KL(p||q)"), (3, "")),
+    "wrong.py": (PREAMBLE + REVERSED + LIKELIHOOD, (1, "KL(p||q)"), (3, "")),
     "without_imports.py": (KL + LIKELIHOOD, (3, ""), (3, "")),
     "raises_late.py": (RIGHT + "\n\n1 / 0\n", (3, ""), (3, "")),
     "raises_between.py": (PREAMBLE + KL + "\n\nundefined\n\n" + LIKELIHOOD, (3, ""), (0, "stopped at line 19 with NameError")),

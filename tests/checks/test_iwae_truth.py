@@ -4,12 +4,11 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Bernoulli, Normal
-
 from autograder.checks.iwae_average import expectation
 from autograder.checks.iwae_gradients import bound, dreg_gradient
 from autograder.checks.iwae_layouts import layouts, nested
 from autograder.checks.iwae_truth import Truth, draw_sampled, log_mean_exp
+from torch.distributions import Bernoulli, Normal
 
 
 def a_truth(seed=0):

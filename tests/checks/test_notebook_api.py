@@ -6,16 +6,15 @@ import sys
 import types
 
 import pytest
-from checking import make
+from checking import SOLUTIONS, made
 
 import autograder
 from autograder import check, hint, progress
-from autograder.catalogue import all_checks, find_check
-from autograder.mistakes import apply
-from autograder.mistakes.vae import MISTAKES, SOLUTIONS
-from autograder.notebook import PROGRESS_FILE, VERDICT_MIME, CheckFailed
+from autograder.catalogue import all_checks, exercise_of, find_check
+from autograder.notebook import PROGRESS_FILE, CheckFailed
 from autograder.panels import hint_panel, progress_panel, verdict_panel
 from autograder.verdict import evaluate
+from autograder.written import VERDICT_MIME
 
 NAME, TARGET = "vae.bernoulli", "bernoulli_log_likelihood"
 SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -41,11 +40,12 @@ def displayed(monkeypatch):
 
 @pytest.fixture
 def right():
-    return make(SOLUTIONS[TARGET], TARGET)
+    return made(TARGET, SOLUTIONS[TARGET])
 
 
 def mistaken(name="bernoulli_negated"):
-    return make(apply(SOLUTIONS[TARGET], next(m for m in MISTAKES if m.name == name).edits), TARGET)
+    exercise = exercise_of(TARGET)
+    return exercise.object(exercise.source(exercise.mistake(name).ways[0]))
 
 
 def raises(*arguments):

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from checking import CODE_CHECKS, SOLUTIONS, make
+from checking import CODE_CHECKS, SOLUTIONS, made
 
 from autograder.verdict import evaluate
 
@@ -50,7 +50,7 @@ def meddler(target):
     def meddle(*arguments, **more):
         exec(MEDDLING, names)
 
-    if not isinstance(make(SOLUTIONS[target], target), type):
+    if not isinstance(made(target, SOLUTIONS[target]), type):
         return meddle
     methods = dict.fromkeys(("rsample", "log_prob", "__call__"), meddle)
     return type("Meddler", (), {"__init__": meddle} | methods)
@@ -59,7 +59,7 @@ def meddler(target):
 @BY_NAME
 @pytest.mark.parametrize("kind", ["right", "meddler", "None"])
 def test_everything_is_as_before(check, kind, capfd):
-    student = {"right": make(SOLUTIONS[check.target], check.target), "meddler": meddler(check.target), "None": None}[kind]
+    student = {"right": made(check.target, SOLUTIONS[check.target]), "meddler": meddler(check.target), "None": None}[kind]
     before = state()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -76,14 +76,14 @@ def test_everything_is_as_before(check, kind, capfd):
 def test_output_of_right_code_is_muted(check, capfd):
     source = SOLUTIONS[check.target].replace(" return ", " print('noise'); return ")
     assert "noise" in source
-    assert evaluate(check, make(source, check.target), seed=5).passed
+    assert evaluate(check, made(check.target, source), seed=5).passed
     assert capfd.readouterr() == ("", "")
 
 
 @BY_NAME
 @pytest.mark.parametrize("setting", ["grad mode off", "float64 by default"])
 def test_settings_of_the_notebook_do_not_matter(check, setting):
-    student = make(SOLUTIONS[check.target], check.target)
+    student = made(check.target, SOLUTIONS[check.target])
     try:
         if setting == "grad mode off":
             torch.set_grad_enabled(False)
@@ -100,7 +100,7 @@ def test_settings_of_the_notebook_do_not_matter(check, setting):
 
 @BY_NAME
 def test_same_seed_same_verdict(check):
-    student = make(SOLUTIONS[check.target], check.target)
+    student = made(check.target, SOLUTIONS[check.target])
     first = evaluate(check, student, seed=9)
     torch.randn(100)
     assert evaluate(check, student, seed=9) == first

@@ -167,7 +167,7 @@ def test_a_mistake_is_named(notebook, names):
     said = notebook.output(test)
     notebook.photograph("4-mistake", test)
     assert "✗" in said and "AssertionError" in said and "Traceback" not in said
-    assert any(mistake.title in said for mistake in find_check(CHECK).misconceptions), said
+    assert any(mistake.title in said for mistake in find_check(CHECK).mistakes), said
 
 
 def test_validate_opens_its_dialog(notebook, names):

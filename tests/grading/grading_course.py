@@ -15,8 +15,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_output, writes
 
-from autograder import VERDICT_MIME
 from autograder.grading import engine, pipeline
+from autograder.written import VERDICT_MIME
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "nbgrader"))

@@ -13,16 +13,16 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from autograder.catalogue import exercise_of
 from autograder.grading import session
 from autograder.grading.engine import Task, close, execute
 from autograder.grading.intake import Template
 from autograder.grading.sandbox import Limits
-from autograder.mistakes.vae import PREAMBLE, SOLUTIONS
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")]
 LIMITS = Limits(cell_seconds=30, notebook_seconds=120, probe_seconds=30, memory=1 << 30)  # patient: nothing here is endless
-RIGHT = SOLUTIONS["gaussian_kl"]
+RIGHT = exercise_of("gaussian_kl").solution
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +38,7 @@ def cell(name, source, kind="code", points=None):
 
 
 TEMPLATE = Template((
-    {"id": "setup", "name": None, "cell_type": "code", "source": PREAMBLE, "nbgrader": None},
+    {"id": "setup", "name": None, "cell_type": "code", "source": exercise_of("gaussian_kl").preamble, "nbgrader": None},
     cell("kl", "raise NotImplementedError"),
     cell("check_kl", 'check("vae.gaussian_kl", gaussian_kl)', points=3),
     cell("answer", "*Your answer here.*", kind="markdown", points=2),

@@ -14,6 +14,7 @@ import grading_course
 import pytest
 from grading_course import UNIT, generous, grade, hand_in, inline, log_of, nbgrader, new_course, read, tree_digest, working
 
+from autograder.grading import command as grade_command
 from autograder.grading import pipeline, records
 from autograder.grading.dryrun import compare_class
 from autograder.grading.grader import Summary
@@ -34,7 +35,7 @@ def command(course, *, execute=grading_course.scripted, **options):
     pipeline.grade_each = lambda *a, **o: each(*a, **o, execute=execute)
     try:
         with inline():
-            return pipeline.run(args, course)
+            return grade_command.run(args, course)
     finally:
         pipeline.grade_each = each
 
@@ -330,7 +331,7 @@ def test_exit_codes(summary, code):
 
 def test_starting_is_quick():
     """The command's own process never imports torch, and its help not even nbgrader."""
-    code = ("import sys; from autograder.grading import pipeline; assert 'nbgrader' not in sys.modules\n"
+    code = ("import sys; from autograder.grading import command; assert 'nbgrader' not in sys.modules\n"
             "from autograder.grading import assignment, dryrun, grader, table\nassert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=grading_course.REPOSITORY)
 

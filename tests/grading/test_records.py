@@ -100,8 +100,8 @@ def test_a_killed_grader_lets_go_of_the_lock_and_its_half_written_files_are_remo
 def test_a_remark_on_right_code_is_no_mistake():
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-    from autograder import VERDICT_MIME
     from autograder.grading.recording import summarize
+    from autograder.written import VERDICT_MIME
 
     mark = {"grade": True, "solution": False, "locked": True, "points": 3, "grade_id": "check_it", "schema_version": 3}
     said = [{"check": "a", "passed": passed, "points": 1, "misconception": name} for passed, name in ((True, "remark"), (False, "mistake"))]

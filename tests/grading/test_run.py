@@ -4,16 +4,15 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder import VERDICT_MIME
 from autograder.border import encode
-from autograder.catalogue import all_checks
+from autograder.catalogue import all_checks, exercise_of
 from autograder.grading.run import WORDS, checks_in, derive, run_notebook
 from autograder.grading.sandbox import Limits
 from autograder.grading.session import Lost, ParentDied
 from autograder.inside.serve import answer
-from autograder.mistakes.vae import PREAMBLE, SOLUTIONS
+from autograder.written import VERDICT_MIME
 
-RIGHT = PREAMBLE + SOLUTIONS["gaussian_kl"]
+RIGHT = exercise_of("gaussian_kl").preamble + exercise_of("gaussian_kl").solution
 KL = 'check("vae.gaussian_kl", gaussian_kl)'
 
 

@@ -3,21 +3,20 @@
 from corpus.attack import EARNS_ALL, NOTHING, RIGHT, Attack, entry, noted, solved
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from autograder.mistakes import apply
-from autograder.mistakes.vae import MISTAKES, VARIANTS
+from autograder.catalogue import exercise_of
 
 __all__ = ["HONEST"]
 
 FINE = r"All of it holds"
 CELL_OF = {"ReparameterizedDiagonalGaussian": "gaussian", "bernoulli_log_likelihood": "bernoulli", "gaussian_kl": "gaussian_kl"}
-NAMED = {(m.target, m.name): m for m in reversed(MISTAKES)}
+VARIANTS = {target: {label: exercise_of(target).source(way) for label, way in exercise_of(target).variants.items()} for target in CELL_OF}
 
 
 def mistaken(target: str, name: str, points: tuple[float, ...]) -> Attack:
     """Right but for one mistake that has a name."""
-    mistake = NAMED[target, name]
+    exercise = exercise_of(target)
     cell = CELL_OF[target]
-    return solved(f"honest_{name}_in_{cell}", "mistakes", points, r"\w{4}", **{cell: apply(RIGHT[cell], mistake.edits)})
+    return solved(f"honest_{name}_in_{cell}", "mistakes", points, r"\w{4}", **{cell: exercise.source(exercise.mistake(name).ways[0])})
 
 
 def right(name: str, clause: str, before: str = "", after: str = "", cell: str = "bernoulli") -> Attack:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from elbolab.budgets import FAST_EPOCHS, FAST_STEPS, budget
 from elbolab.data import Dataset, Split
 from elbolab.inference import VariationalInference
 from elbolab.models import VariationalAutoencoder
-from elbolab.training import FAST_EPOCHS, FAST_STEPS, budget, evaluate, fit, make_optimizer, train_step
+from elbolab.training import evaluate, fit, make_optimizer, train_step
 
 pytestmark = pytest.mark.usefixtures("no_fast")
 

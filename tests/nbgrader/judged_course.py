@@ -3,11 +3,11 @@
 import small_course
 from small_course import EXERCISES, UNIT
 
-from autograder.mistakes.vae import SOLUTIONS
+from autograder.catalogue import exercise_of
 
 __all__ = ["KL", "PIXELS", "RIGHT", "UNIT", "write_course"]
 
-KL, PIXELS = SOLUTIONS["gaussian_kl"], SOLUTIONS["bernoulli_log_likelihood"]
+KL, PIXELS = exercise_of("gaussian_kl").solution, exercise_of("bernoulli_log_likelihood").solution
 RIGHT = {"double": KL, "square": PIXELS, "answer_why": "It gets twice as large."}
 FIRST = """\
 # %%

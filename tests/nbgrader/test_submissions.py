@@ -8,7 +8,7 @@ from judged_course import KL, PIXELS, RIGHT, UNIT, write_course
 from small_course import cell_named, hand_in, nbgrader, read, scores, submission
 
 from autograder.masters import build
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 pytestmark = pytest.mark.slow
 

@@ -9,23 +9,22 @@ import random
 import shutil
 import sys
 import tempfile
-import types
 from functools import cache
 from pathlib import Path
 
 import nbformat
 from nbgrader.api import Gradebook
 
-from autograder import VERDICT_MIME
 from autograder.catalogue import all_checks
-from autograder.demo import fill_in, grade_id, with_edits
-from autograder.mistakes.vae import MISTAKES, PREAMBLE, SOLUTIONS, apply
+from autograder.demo import fill_in, grade_id, with_mistake
 from autograder.verdict import evaluate
+from autograder.written import VERDICT_MIME
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNIT, NAME = "01_vae", "exercises"
 SEED = 918273645546372819  # stands in every notebook's metadata, and must stand in no student's page
 SECRET = "The test `check_elbo` was edited; the instructor's text was run."
+PRICES = json.loads((REPOSITORY / "tests" / "checks" / "prices.json").read_text(encoding="utf-8"))
 CHECKS = {f"check_{name.split('.')[1]}": check for name, check in all_checks().items() if name.startswith("vae.")}
 # A picture of one pixel.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgKNoEAAGaASV50pT6AAAAAElFTkSuQmCC"
@@ -59,21 +58,25 @@ def full_record(check, findings, mistake=None, message=""):
 
 def invented(check, mistake=None, failing=()):
     """A record made without running anything: the behaviors that a mistake loses have failed."""
-    lost = {entry.split(":")[1] for entry in mistake.loses if entry.startswith(check.name + ":")} if mistake else set(failing)
+    lost = set(PRICES[check.name][mistake.name][0]) if mistake else set(failing)
     said = [{"behavior": b, "passed": True} if b not in lost else
             {"behavior": b, "passed": False, "message": "The value is not what it should be.", "expected": "-9.5938", "got": "-19.7043",
              "misconception": mistake and mistake.name} for b in check.behaviors]
     return full_record(check, said, mistake if lost else None, "")
 
 
+def making(name):
+    """The first exercise of unit 01 with a mistake of this name, and the way to make it."""
+    exercise = next(c for c in CHECKS.values() if c.mistake(name))
+    return exercise, exercise.mistake(name).ways[0]
+
+
 def judged(name):
     """{check: record} of a real mistake of unit 01, for the checks that look at its code."""
-    mistake = next(m for m in MISTAKES if m.name == name)
-    module = types.ModuleType("submission")
-    exec(compile(PREAMBLE + apply(SOLUTIONS[mistake.target], mistake.edits), "submission.py", "exec"), vars(module))
-    said = {}
-    for check in (c for c in CHECKS.values() if c.target == mistake.target):
-        verdict = evaluate(check, vars(module)[mistake.target], seed=5, seconds=60.0)
+    exercise, way = making(name)
+    student, said = exercise.object(exercise.source(way)), {}
+    for check in (c for c in CHECKS.values() if c.target == exercise.target):
+        verdict = evaluate(check, student, seed=5, seconds=60.0)
         findings = [{"behavior": f.behavior, "passed": f.passed, "message": f.message, "expected": f.expected, "got": f.got,
                      "misconception": f.misconception} for f in verdict.findings]
         said[check.name] = full_record(check, findings, verdict.misconception, verdict.message)
@@ -88,8 +91,8 @@ def executed(records=None, mistake=None, outputs=None, sources=None, **about):
     records, outputs, sources = records or {}, outputs or {}, sources or {}
     nb = copy.deepcopy(solved())
     if mistake:
-        made = next(m for m in reversed(MISTAKES) if m.name == mistake)
-        nb = with_edits(nb, made.target, made.edits)
+        exercise, way = making(mistake)
+        nb = with_mistake(nb, exercise.target, way)
     for cell in nb.cells:
         name = grade_id(cell) or cell.id
         cell.source = sources.get(name, cell.source)
@@ -184,7 +187,7 @@ def random_records(rng, skill, coin=()):
         wrong = 0.4 if check.name in coin else 1 / (1 + math.exp(-(difficulty - 1.6 * skill)))
         if rng.random() >= wrong:
             continue
-        named = [m for m in check.misconceptions if any(x.startswith(check.name + ":") for x in m.loses)]
+        named = [m for m in check.mistakes if PRICES[check.name][m.name][0]]
         weights = [1 / (1 + 2 * i) for i in range(len(named))]
         if named and rng.random() < 0.8:
             said[check.name] = invented(check, rng.choices(named, weights)[0])

@@ -38,7 +38,7 @@ def class_of(number, seed=0, coin=()):
 
 
 def mistake(check, name):
-    return next(m for m in CHECKS[check].misconceptions if m.name == name)
+    return next(m for m in CHECKS[check].mistakes if m.name == name)
 
 
 # --- what it counts ------------------------------------------------------------------------------

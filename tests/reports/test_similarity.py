@@ -8,16 +8,18 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograder.mistakes.vae import MISTAKES, SOLUTIONS, VARIANTS, apply
+from autograder.catalogue import all_checks
 from autograder.reports.pieces import pieces_of
 from autograder.reports.similarity import FEWEST, answers_of, similar_pairs, too_few
 
 # For each exercise of unit 01 the forms that people write it in: ours, unusual right ones, named mistakes.
+CODE = {e.target: e for e in all_checks().values() if e.name.startswith("vae.") and not e.target.endswith("_results")}
+SOLUTIONS = {target: e.solution for target, e in CODE.items()}
 FORMS = {
-    target: [SOLUTIONS[target]] * 3
-    + list(VARIANTS[target].values())
-    + [apply(SOLUTIONS[target], m.edits) for m in MISTAKES if m.target == target]
-    for target in SOLUTIONS
+    target: [e.solution] * 3
+    + [e.source(way) for way in e.variants.values()]
+    + [e.source(way) for m in e.mistakes for way in m.ways if not isinstance(way, str)]
+    for target, e in CODE.items()
 }
 RELEASED = {target: f"# YOUR CODE HERE\n{source.splitlines()[0]}\n    raise NotImplementedError\n" for target, source in SOLUTIONS.items()}
 TABLES = ("depth", "latents", "beta_sweep", "classes")

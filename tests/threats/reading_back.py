@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 __all__ = ["printed_by", "said_of"]
 

@@ -17,7 +17,7 @@ from honest_class import HONEST
 from reading_back import printed_by, said_of
 from threat_class import LIMITS, UNIT, Classroom, student_of
 
-from autograder.nbgrader_ext import verdicts
+from autograder.written import verdicts
 
 pytestmark = pytest.mark.slow
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autograder.mistakes.vae import SOLUTIONS
+from autograder.catalogue import exercise_of
 
 __all__ = ["CELLS", "EARNS_ALL", "NOTHING", "RIGHT", "Attack", "Kit", "cell_named", "dummies", "entry", "files", "noted", "solved"]
 
 # The cells that a person fills, with what a right answer looks like, and the cells that give points by machine.
 RIGHT = {
-    "gaussian": SOLUTIONS["ReparameterizedDiagonalGaussian"],
-    "bernoulli": SOLUTIONS["bernoulli_log_likelihood"],
-    "gaussian_kl": SOLUTIONS["gaussian_kl"],
+    "gaussian": exercise_of("ReparameterizedDiagonalGaussian").solution,
+    "bernoulli": exercise_of("bernoulli_log_likelihood").solution,
+    "gaussian_kl": exercise_of("gaussian_kl").solution,
     "answer_why": "The samples follow the parameters, so gradients reach them.",
 }
 CELLS = ("check_gaussian_rsample", "check_gaussian_log_prob", "check_bernoulli", "check_gaussian_kl")

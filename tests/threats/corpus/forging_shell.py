@@ -1,11 +1,14 @@
 """Points through the shell that runs the cells, its display hook, its messages, and the checker's own objects."""
 
+from autograder.written import VERDICT_MIME
+
 from .attack import EARNS_ALL, NOTHING, RIGHT, dummies, entry, solved
 
 __all__ = ["ATTACKS"]
 
 WRONG = r"The KL is wrong|The result carries no gradient|There is no `"
 SHELL = "shell = get_ipython()\n"
+MIME = f"VERDICT_MIME = {VERDICT_MIME!r}\n"  # a forger may know it; no sandbox says it
 
 AST = SHELL + """\
 import ast
@@ -94,9 +97,8 @@ def shows(value):
     return dummies(call, call)
 
 
-VERDICT = """\
+VERDICT = MIME + """\
 from IPython.display import display, publish_display_data
-from autograder import VERDICT_MIME
 def claim():
     for name, grade_id, points in CLAIMS:
         record = {"check": name, "title": "All right", "passed": True, "points": points, "max_points": points, "grade_id": grade_id,
@@ -107,8 +109,7 @@ CLAIMS = [("vae.bernoulli", "check_bernoulli", 3), ("vae.gaussian_kl", "check_ga
           ("vae.gaussian_rsample", "check_gaussian_rsample", 4), ("vae.gaussian_log_prob", "check_gaussian_log_prob", 4)]
 claim()"""
 
-FORMATTER = SHELL + """\
-from autograder import VERDICT_MIME
+FORMATTER = SHELL + MIME + """\
 claim = {VERDICT_MIME: {"check": "vae.gaussian_kl", "points": 3, "max_points": 3, "passed": True}, "text/plain": "3.0"}
 class Formatter:
     def format(self, *a, **k): return claim, {}
@@ -123,9 +124,8 @@ except Exception:
     pass
 'anything'"""
 
-MESSAGES = SHELL + """\
+MESSAGES = SHELL + MIME + """\
 import glob, hashlib, hmac, json, os, sys
-from autograder import VERDICT_MIME
 content = {"execution_count": 1, "data": {"text/plain": "4.0", VERDICT_MIME: {"points": 4}}, "metadata": {}}
 try:
     kernel = shell.kernel
@@ -177,7 +177,7 @@ for thing in gc.get_objects():
 IMPORTS = """\
 import importlib
 for name in ("autograder.checks.vae_functions", "autograder.catalogue", "autograder.verdict", "autograder.grading.engine",
-             "autograder.mistakes.vae", "autograder.notebook", "autograder.checks.vae_truth"):
+             "autograder.units.vae.gaussian_kl", "autograder.notebook", "autograder.exercises.naming"):
     try:
         module = importlib.import_module(name)
         print("FOUND", name)
@@ -190,8 +190,8 @@ for name in ("autograder.checks.vae_functions", "autograder.catalogue", "autogra
 SOLUTIONS = """\
 def gaussian_kl(mu_q, *rest): return torch.zeros(len(mu_q))
 try:
-    from autograder.mistakes.vae import SOLUTIONS
-    for source in SOLUTIONS.values():
+    from autograder.units.vae.gaussian_kl import SOLUTION
+    for source in [SOLUTION]:
         exec(source)
 except Exception as error:
     print(type(error).__name__)"""

@@ -1,0 +1,235 @@
+"""Judging an exercise: laws decide, and what they find wrong is explained by running the known mistakes.
+
+A mistake's code runs on the inputs that the student's code got, with the student's own random draws where they can be replayed.
+It explains a behavior if it gives every number that the behavior was judged by. One mistake that explains everything comes
+first, then two whose edits do not overlap, then one for a part.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, Way, edits_of, failed, run
+from autograder.exercises.laws import agree
+
+__all__ = ["candidates", "judge", "overlap"]
+
+MOST_PAIRS = 400  # that are run for one answer
+SECONDS = 10.0  # for naming; some tenths are usual, and without a name the points are the same or fewer
+
+
+def judge(exercise: Exercise, inputs: dict[str, Any], outputs: dict[str, Any]) -> list[Finding]:
+    """The findings on every behavior.
+
+    Of an exercise with several kinds of outputs the first that is right counts; if none is, the first that ran.
+    """
+    if not exercise.kinds:
+        return Judgement(exercise, inputs, outputs).findings()
+    said: list[list[Finding]] = []
+    for kind, remark in exercise.kinds.items():
+        part = outputs.get(kind)
+        if part is None:
+            continue
+        if "trouble" in part:
+            said.append([failed(exercise.laws[0].name, str(part["trouble"]))])
+            continue
+        findings = Judgement(exercise, inputs | {"kind": kind}, part).findings()
+        if all(f.passed for f in findings):
+            if remark:
+                findings[0] = replace(findings[0], mistakes=(remark,), message=exercise.mistake(remark).title)
+            return findings
+        said.append(findings)
+    # An exception on the first kind tells less than values on another do.
+    return next((findings for findings in said if len(findings) == len(exercise.laws)), said[0])
+
+
+@dataclass
+class Candidate:
+    """Known code that an answer may be.
+
+    Attributes:
+        names: of its mistakes. ways: how it is made from the solution; a form that is right comes first.
+    """
+
+    exercise: Exercise
+    names: tuple[str, ...]
+    ways: tuple[Way, ...]
+    inputs: dict[str, Any]
+    brief_inputs: dict[str, Any]
+    until: float
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        return self.brief if self.brief_inputs is self.inputs else self.run(self.inputs)
+
+    @cached_property
+    def brief(self) -> dict[str, Any]:
+        """What comes for the part of the inputs by which most candidates are ruled out."""
+        return self.run(self.brief_inputs)
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        if time.monotonic() > self.until:
+            return {"trouble": "no time is left"}
+        try:
+            return run(self.exercise, self.exercise.source(*self.ways), inputs)
+        except ValueError:  # an edit that another one has left nothing of
+            return {"trouble": "no such code"}
+
+    @property
+    def form(self) -> tuple[Way, ...]:
+        return self.ways[: len(self.ways) - len(self.names)]
+
+    @property
+    def way(self) -> Way:
+        return self.ways[-1]
+
+
+def view(behavior: Behavior, outputs: dict[str, Any]) -> Any:
+    """What the behavior is judged by; None where there is nothing of it."""
+    try:
+        return behavior.view(outputs) if "trouble" not in outputs else None
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+        return None
+
+
+class Judgement:
+    """One answer's way through the laws, the mistakes, and back to what stands on what."""
+
+    def __init__(self, exercise: Exercise, inputs: dict[str, Any], outputs: dict[str, Any]):
+        self.exercise, self.seen = exercise, Seen(exercise, inputs, outputs)
+        self.laws, self.until = {b.name: b for b in exercise.laws}, time.monotonic() + SECONDS
+        self.views = {name: view(b, outputs) for name, b in self.laws.items() if b.view}
+
+    def findings(self) -> list[Finding]:
+        decided = {name: law.judge(self.seen) for name, law in self.laws.items()}
+        self.open = [b for b in self.laws.values() if b.view and (decided[b.name].passed or not decided[b.name].mistakes)]
+        roots = [b for b in self.open if not decided[b.name].passed and self.stands(b, decided)]
+        try:
+            causes = self.explain(roots, decided) if roots else {}
+        except Exception:  # outputs that nobody foresaw: the verdict stands, without a name
+            causes = {}
+        settled = [self.settled(law, decided, causes) for law in self.laws.values()]
+        return [replace(f, mistakes=tuple(dict.fromkeys(f.mistakes + f.also))) for f in settled]
+
+    def stands_on(self, law: Behavior) -> tuple[str, ...]:
+        return (law.after,) if isinstance(law.after, str) else law.after
+
+    def stands(self, law: Behavior, decided: dict[str, Finding]) -> bool:
+        """Whether something that it is after is right, or wrong in a way that the law itself has named."""
+        after = [decided[name] for name in self.stands_on(law)]
+        return not after or any(root.passed or root.mistakes for root in after)
+
+    def settled(self, law: Behavior, decided: dict[str, Finding], causes: dict[str, Candidate]) -> Finding:
+        """What is said of a behavior once the causes of what is wrong are known, or are not."""
+        finding, after = decided[law.name], self.stands_on(law)
+        cause = next((causes[name] for name in (law.name, *after) if name in causes), None)
+        if self.stands(law, decided) or (law.own and cause):
+            own = causes.get(law.name)
+            return named(finding, own) if own and not finding.passed and not finding.mistakes else finding
+        if cause is None:
+            return failed(law.name, f"Judged once the {' or the '.join(after)} is right.")
+        if not self.same(law, cause):
+            # What the cause's own code shows, too, is no further mistake.
+            also = law.judge(Seen(self.exercise, self.seen.inputs, cause.outputs)).mistakes
+            return failed(law.name, finding.message, *(() if finding.mistakes == also else finding.mistakes[:1]))
+        if law.sound(self.views[law.name]):
+            return Finding(law.name, True, f"Right for the {after[0]} that your code gives.")
+        return named(replace(finding, passed=False), cause)
+
+    def roughly(self, law: Behavior, candidate: Candidate) -> bool:
+        """Whether the candidate gives the numbers of the brief part."""
+        return alike(law, self.brief[1] if self.brief else self.seen.outputs, candidate.brief)
+
+    def same(self, law: Behavior, candidate: Candidate) -> bool:
+        """Whether the candidate gives every number that this behavior is judged by."""
+        return self.roughly(law, candidate) and (self.brief is None or alike(law, self.seen.outputs, candidate.outputs))
+
+    @cached_property
+    def brief(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        return self.exercise.brief(self.seen.replayed, self.seen.outputs) if self.exercise.brief else None
+
+    def candidate(self, names: tuple[str, ...], ways: tuple[Way, ...]) -> Candidate:
+        return Candidate(self.exercise, names, ways, self.seen.replayed, self.brief[0] if self.brief else self.seen.replayed, self.until)
+
+    def explain(self, roots: list[Behavior], decided: dict[str, Finding]) -> dict[str, Candidate]:
+        """By root, the known code that gives what the student's code gave."""
+        singles = [self.candidate(names, ways) for names, ways in candidates(self.exercise)]
+        close = [(c, {law.name for law in self.open if self.roughly(law, c)}) for c in singles]
+        close.sort(key=lambda pair: -len(pair[1]))
+        # What stands on a root, is wrong by itself and has no sign of its own has to be explained as well.
+        wanted = {root.name for root in roots} | {law.name for law in self.open if not decided[law.name].passed}
+        whole = self.first(close, wanted) or next(self.pairs(close, decided), None)
+        if whole:
+            return {root.name: whole for root in roots}
+        found = {root.name: self.first(close, {root.name}) for root in roots}
+        return {name: c for name, c in found.items() if c}
+
+    def first(self, close: list[tuple[Candidate, set[str]]], wanted: set[str]) -> Candidate | None:
+        """The closest candidate that explains all that is wanted."""
+        return next((c for c, names in close if wanted <= names and all(self.same(self.laws[name], c) for name in wanted)), None)
+
+    def pairs(self, close: list[tuple[Candidate, set[str]]], decided: dict[str, Finding]) -> Iterator[Candidate]:
+        """Two mistakes that give every number together. Neither disturbs alone what is right."""
+        sound = [law for law in self.open if decided[law.name].passed]
+        fits = [(c, bool(names - {law.name for law in sound})) for c, names in close if all(self.undisturbed(law, c) for law in sound)]
+        helped = any(helps for _, helps in fits)
+        runs = 0
+        for (first, a), (second, b) in itertools.combinations(fits, 2):
+            if first.names == second.names or first.form != second.form or (helped and not a and not b):
+                continue
+            if overlap(self.exercise.solution, first.way, second.way):
+                continue
+            pair = self.candidate(first.names + second.names, (*first.form, first.way, second.way))
+            if all(self.same(law, pair) for law in self.open):
+                yield pair
+            runs += 1
+            if runs == MOST_PAIRS:
+                return
+
+    def undisturbed(self, law: Behavior, candidate: Candidate) -> bool:
+        try:
+            return law.judge(Seen(self.exercise, candidate.brief_inputs, candidate.brief)).passed
+        except Exception:  # a mistake may leave nothing to judge
+            return False
+
+
+def alike(law: Behavior, a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two outputs are the same for this behavior."""
+    mine, other = view(law, a), view(law, b)
+    return mine is not None and other is not None and agree(mine, other, law.rtol, law.atol)
+
+
+def candidates(exercise: Exercise) -> Iterator[tuple[tuple[str, ...], tuple[Way, ...]]]:
+    """Every mistake in every way, in every form of the solution that it applies to: names, and how it is made."""
+    for form in ((), *exercise.forms):
+        for mistake in exercise.mistakes:
+            for way in mistake.ways:
+                if not form or not overlap(exercise.solution, form, way):
+                    yield (mistake.name,), ((form, way) if form else (way,))
+
+
+def overlap(source: str, a: Way, b: Way) -> bool:
+    """Whether two ways change the same text of `source`. What is put behind it overlaps with nothing."""
+    if isinstance(a, str) or isinstance(b, str):
+        return False
+    return any(s < f and r < e for s, e in spans(source, a) for r, f in spans(source, b))
+
+
+def spans(source: str, way: Way) -> list[tuple[int, int]]:
+    """Where the texts of `source` stand that a way replaces."""
+    found = []
+    for old, _ in edits_of(way):
+        start = source.find(old)
+        while start >= 0:
+            found.append((start, start + len(old)))
+            start = source.find(old, start + 1)
+    return found
+
+
+def named(finding: Finding, cause: Candidate) -> Finding:
+    return replace(finding, mistakes=tuple(dict.fromkeys(cause.names)))

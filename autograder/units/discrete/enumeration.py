@@ -1,0 +1,171 @@
+"""Exercise 1c: an expectation over all joint states, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from autograder.exercises.exercise import Exercise, Finding, Mistake, Seen, body, double, run, wrapped
+from autograder.exercises.functions import cases
+from autograder.exercises.laws import close, general, gradient, value
+from autograder.exercises.pictures import furthest
+from autograder.units.discrete import PREAMBLE, probes
+from autograder.units.discrete.truth import draw_problem
+
+SOLUTION = '''\
+def expected_cost(f, logits: Tensor) -> Tensor:
+    """E_q[f(z)] over all joint states of the latents, logits (batch, L, C); shape (batch,), exact."""
+    latents, classes = logits.shape[-2:]
+    states = torch.cartesian_prod(*[torch.arange(classes)] * latents).reshape(-1, latents)  # (C^L, L)
+    codes = nn.functional.one_hot(states, classes).to(logits.dtype).unsqueeze(1)  # (C^L, 1, L, C)
+    log_q = (codes * logits.log_softmax(dim=-1)).sum(dim=(-2, -1))  # (C^L, batch)
+    return (log_q.exp() * f(codes)).sum(dim=0)
+'''
+STATES, LOG_SOFTMAX, WEIGHTS = "torch.cartesian_prod(*[torch.arange(classes)] * latents)", "logits.log_softmax(dim=-1)", "log_q.exp()"
+COSTS, SUM, LAST = "* f(codes)", ").sum(dim=0)", "return (log_q.exp() * f(codes)).sum(dim=0)"
+MARGINALS = """\
+q = logits.softmax(dim=-1)
+    total = 0
+    for latent in range(latents):
+        for state in range(classes):
+            z = {rest}
+            z[..., latent, :] = nn.functional.one_hot(torch.tensor(state), classes).to(logits.dtype)
+            total = total + q[:, latent, state] * f(z.unsqueeze(0)).squeeze(0)
+    return total"""
+MODE = "nn.functional.one_hot(q.argmax(dim=-1), classes).to(q.dtype)"
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    def problem(latents: int, classes: int) -> dict[str, Any]:
+        drawn = draw_problem(rng, latents, classes, examples=3)
+        return {"logits": drawn["logits"], "theta": drawn["theta"], "problem": drawn}
+
+    return cases("expected_cost(f, logits)", ("logits", "theta"), two=problem(2, 3), three=problem(3, 2), one=problem(1, 4))
+
+
+def exact(points: int) -> Any:
+    """The value for two, three and one latents; an exception on the way is a result, too."""
+    return replace(value(points, "two", "three", "one", what="The expectation", random="sampled_not_enumerated"),
+                   view=lambda outputs: [outputs[name].get("value", "raises") for name in ("two", "three", "one")])
+
+
+def through_both(points: int) -> Any:
+    """The gradient through the probabilities and through the costs. What is not one number for each example has none."""
+    law = gradient(points, "two")
+
+    def judge(seen: Seen) -> Finding:
+        return replace(law.judge(seen), mistakes=()) if seen.outputs["two"]["slopes"] else law.judge(seen)
+
+    def sound(view: Any) -> bool:
+        dimensions, slopes = view[0], [view[1].get(name) for name in ("logits", "theta")]
+        return dimensions == 1 and all(slope is not None and bool(slope.any()) for slope in slopes)
+
+    return replace(law, judge=judge, sound=sound, view=lambda outputs: (outputs["two"]["value"].dim(), outputs["two"]["slopes"]))
+
+
+MISTAKES = (
+    Mistake("marginals_for_joint_states",
+            "The classes of each latent are enumerated by themselves: L x C marginal states, where there are C^L joint ones.",
+            "f looks at all latents at once. With two latents of ten classes sum over 100 pairs (i, j), each with weight q(i) q(j).",
+            *((LAST, MARGINALS.format(rest=rest) + divided) for divided in ("", " / latents")
+              for rest in ("torch.zeros_like(logits)", "q.clone()", MODE))),
+    Mistake("cost_of_the_mean_code", "This is the cost of the mean code, f(E[z]), and E[f(z)] is asked for.",
+            "f is not linear. Look at f on one-hot codes only, and average the costs.",
+            (LAST, "return f(logits.softmax(dim=-1).unsqueeze(0)).squeeze(0)")),
+    Mistake("probabilities_left_out", "All codes count the same.",
+            "Weight the cost of a code by its probability, the product over the latents.",
+            (WEIGHTS, "(0 * log_q + 1 / len(codes))"), (WEIGHTS, "(0 * log_q + 1)")),
+    Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.",
+            "Classes are the last axis. The weights of the codes must sum to one for each example.",
+            (LOG_SOFTMAX, "logits.log_softmax(dim=1)"), ((LOG_SOFTMAX, "logits.log_softmax(dim=1)"), (WEIGHTS, "log_q.softmax(dim=0)"))),
+    Mistake("log_probabilities_as_weights", "Log-probabilities serve as weights.", "Take exp of log q before you weight with it.",
+            (WEIGHTS, "log_q")),
+    Mistake("averaged_over_codes", "The weighted costs are averaged over the codes where they have to be summed.",
+            "The weights sum to one already: sum.",
+            (SUM, ").mean(dim=0)")),
+    Mistake("probabilities_added", "The probabilities of the latents are added where they have to be multiplied.",
+            "Latents are independent: q(code) is the product, log q(code) the sum of log-probabilities.",
+            ((LOG_SOFTMAX, "logits.softmax(dim=-1)"), (WEIGHTS, "log_q")),
+            ((LOG_SOFTMAX, "logits.softmax(dim=-1)"), (WEIGHTS, "log_q / latents"))),
+    Mistake("codes_and_weights_out_of_order", "Codes and weights are in different orders.",
+            "In the code list the last latent runs fastest, in your weights the first. Compute the weights from the codes: (codes * "
+            "q).sum(-1).prod(-1).",
+            ("(codes *", "(codes.flip(-2) *")),
+    Mistake("first_example_for_all", "The first example's probabilities are used for all.",
+            "Each example has its own weights: shape (codes, batch).",
+            (WEIGHTS, "log_q[:, :1].exp()")),
+    Mistake("sampled_not_enumerated", "This samples; enumeration looks at every code once.",
+            "Two calls with the same arguments must agree.",
+            body(SOLUTION, "q = OneHotCategorical(logits=logits)", "codes = q.sample((4000,))",
+                 "log_q, cost = q.log_prob(codes).sum(dim=-1), f(codes)",
+                 "return (cost + (cost - cost.mean(dim=0)).detach() * (log_q - log_q.detach())).mean(dim=0)")),
+    Mistake("two_latents_only", "Right with two latents, wrong with three.",
+            "itertools.product(range(C), repeat=L) or torch.cartesian_prod list the joint states of any number of latents.",
+            (STATES, "torch.cartesian_prod(torch.arange(classes), torch.arange(classes))"),
+            ("latents, classes = logits.shape[-2:]", "_, latents, classes = logits.shape\n    assert latents == 2")),
+    Mistake("not_summed", "The codes are not summed.", "Sum over the codes: one number for each example, shape (batch,).", (SUM, ")")),
+    Mistake("summed_over_the_batch", "The batch is summed or averaged, too.", "Return one value for each example, shape (batch,).",
+            wrapped("value.sum()"), wrapped("value.mean()")),
+    Mistake("probabilities_detached", "No gradient reaches the logits.",
+            "Here the gradient flows through the probabilities of the codes: do not detach them.",
+            ("(dim=(-2, -1))", "(dim=(-2, -1)).detach()")),
+    Mistake("cost_detached", "No gradient reaches the parameters of f.", "The decoder learns through f(z): do not detach it.",
+            (COSTS, "* f(codes).detach()")),
+    *general("without_gradient"),
+)
+
+VARIANTS = {
+    "itertools": body(
+        SOLUTION, "import itertools", "batch, latents, classes = logits.shape", "q, total = logits.softmax(-1), 0",
+        "for state in itertools.product(range(classes), repeat=latents):",
+        "    z = torch.eye(classes)[list(state)].expand(1, batch, latents, classes)",
+        "    weight = torch.stack([q[:, l, c] for l, c in enumerate(state)]).prod(0)",
+        "    total = total + weight * f(z)[0]", "return total"),
+    "OneHotCategorical.log_prob": body(
+        SOLUTION, "import itertools", "batch, latents, classes = logits.shape", "eye = torch.eye(classes, dtype=logits.dtype)",
+        "codes = torch.stack([eye[list(s)] for s in itertools.product(range(classes), repeat=latents)])[:, None]",
+        "log_q = OneHotCategorical(logits=logits).log_prob(codes.expand(-1, batch, -1, -1)).sum(-1)",
+        "return torch.einsum('nb,nb->b', log_q.exp(), f(codes))"),
+    "first latent fastest": body(
+        SOLUTION, "latents, classes = logits.shape[1:]", "n = torch.arange(classes**latents)",
+        "states = torch.stack([n // classes**l % classes for l in range(latents)], -1)",
+        "codes = nn.functional.one_hot(states, classes).float()[:, None].repeat(1, len(logits), 1, 1)",
+        "weight = (codes * logits.softmax(-1)).sum(-1).prod(-1)", "return (f(codes) * weight).sum(0)"),
+    "in chunks": body(
+        SOLUTION, "latents, classes = logits.shape[-2:]", "total = 0",
+        "states = torch.cartesian_prod(*[torch.arange(classes)] * latents).view(-1, latents)",
+        "for part in nn.functional.one_hot(states, classes).unsqueeze(1).split(4):",
+        "    total = total + ((part * logits.log_softmax(-1)).sum((-2, -1)).exp() * f(part)).sum(0)", "return total"),
+}
+
+HINTS = (
+    "How many different codes are there with L latents of C classes? Each has a probability and a cost.",
+    "torch.cartesian_prod(*[torch.arange(C)] * L) lists the joint states. Make them one-hot, of shape (C^L, 1, L, C), and hand all of them "
+    "to f at once.",
+    "log_q = (codes * logits.log_softmax(-1)).sum((-2, -1)), of shape (C^L, batch); return (log_q.exp() * f(codes)).sum(0)",
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """The expectations; where they are right, the gradient of one example's logits."""
+    right = run(EXERCISES[0], SOLUTION, double(inputs))
+    wrong = next((name for name in right if not close(outputs[name]["value"], right[name]["value"])), None)
+    if wrong:
+        return furthest(ax, outputs[wrong]["value"], right[wrong]["value"], f"example, {wrong} latent{'s' * (wrong != 'one')}", "E[f(z)]")
+    got, want = (which["two"]["slopes"]["logits"] for which in (outputs, right))
+    return furthest(ax, torch.zeros_like(want).flatten(1) if got is None else got.flatten(1), want.flatten(1), "logit", "gradient")
+
+
+EXERCISES = (
+    Exercise(
+        name="discrete.enumeration",
+        target="expected_cost",
+        title="An expectation over all joint states",
+        read_on="Lecture 04, section 2",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.expected_cost,
+        laws=(exact(2), through_both(2)),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)

@@ -1,0 +1,169 @@
+"""Exercise 1d: the negative ELBO with any estimator in it. Model and estimator are the grader's: how the parts are joined is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, Way, body, double, failed, passed, run, wrapped
+from autograder.exercises.functions import cases
+from autograder.exercises.laws import agree, close, gradient, shown, value
+from autograder.exercises.pictures import furthest
+from autograder.units.discrete import PREAMBLE, kl, probes
+
+SOLUTION = '''\
+def negative_elbo(model, x: Tensor, estimator) -> tuple[Tensor, dict[str, Tensor]]:
+    """-ELBO of images x: loss (batch,) with gradients, and diagnostics elbo, log_px, kl, each (batch,), detached."""
+    logits = model.logits(x)  # (batch, L, C)
+    cost = estimator(model.cost(x), logits)  # (batch,)
+    kl = categorical_kl(logits)  # (batch,)
+    loss = cost + kl
+    diagnostics = {"elbo": -loss.detach(), "log_px": -cost.detach(), "kl": kl.detach()}
+    return loss, diagnostics
+'''
+KL, LOSS = "categorical_kl(logits)", "loss = cost + kl"
+ELBO, LOG_PX, TOLD_KL = '"elbo": -loss.detach()', '"log_px": -cost.detach()', '"kl": kl.detach()'
+BOTH = ("estimator(lambda z: model.cost(x)(z) + (z * logits.log_softmax(dim=-1)).sum(dim=(-2, -1)) "
+        "+ logits.shape[1] * math.log(logits.shape[2]), logits)")
+SAMPLED = ((KL, f"{BOTH} - cost"),)  # the KL within the estimator's f is right, too
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    batch, pixels, latents, classes = 5, 12, 2, 3
+    chosen = torch.randint(classes, (4, batch, latents), generator=rng)
+    return cases("negative_elbo(model, x, estimator)", ("encoder", "decoder"), usual={
+        "encoder": 0.6 * torch.randn(pixels, latents, classes, generator=rng),
+        "decoder": torch.randn(latents * classes, pixels, generator=rng),
+        "x": (torch.rand(batch, pixels, generator=rng) < 0.5).float(),
+        "codes": torch.nn.functional.one_hot(chosen, classes).float(),
+        "shares": (torch.rand(4, batch, generator=rng) + 0.2) / 2,
+    })
+
+
+VALUE, GRADIENT = value(2, "usual", what="The loss"), gradient(2, "usual")
+
+
+def sampled(seen: Seen) -> dict[str, Any]:
+    return run(seen.exercise, seen.exercise.source(SAMPLED), double(seen.inputs))
+
+
+def judge_loss(seen: Seen) -> Finding:
+    got = seen.outputs["usual"]
+    fits = [right for right in (seen.right["usual"], sampled(seen)["usual"]) if close(got["value"], right["value"])]
+    if any(agree(got["slopes"], right["slopes"], 1e-3, 3e-3) for right in fits):
+        return passed("loss", "The loss is the estimated cost plus the KL, with the right gradients.")
+    return replace((GRADIENT if fits else VALUE).judge(seen), behavior="loss", mistakes=())
+
+
+def judge_told(seen: Seen) -> Finding:
+    told, right = seen.outputs["told"], seen.right["told"]
+    if "trouble" in told:
+        return failed("diagnostics", told["trouble"])
+    got = {name: entry["value"].double() for name, entry in told.items()}
+    either = {"log_px": [right["log_px"]["value"]], "kl": [right["kl"]["value"], sampled(seen)["told"]["kl"]["value"]]}
+    for name in ("log_px", "kl", "elbo"):
+        wanted = either[name] if name in either else [got["log_px"] - got["kl"]]
+        if got[name].numel() == 1:
+            return failed("diagnostics", f'diagnostics["{name}"] is a single number.', None, shown(wanted[0]), shown(got[name]))
+        if not any(close(got[name], want) for want in wanted):
+            first = " It is the KL of exercise 1a: put that right first." if name == "kl" else ""
+            return failed("diagnostics", f'diagnostics["{name}"] is wrong.{first}', None, shown(wanted[0]), shown(got[name]))
+    if any(entry["attached"] for entry in told.values()):
+        return failed("diagnostics", "The diagnostics still carry the graph.", None, "detached tensors", "requires_grad=True")
+    return passed("diagnostics", "elbo = log_px - kl for each example, detached.")
+
+
+LAWS = (
+    Behavior("loss", 2, judge_loss, lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"]), rtol=1e-3, atol=1e-3),
+    Behavior("diagnostics", 1, judge_told, lambda outputs: [outputs["told"][name] for name in ("elbo", "log_px", "kl")]),
+)
+
+
+def loss(text: str, elbo: str = "-(cost + kl).detach()") -> tuple[Way, ...]:
+    """Another loss, with the right diagnostics beside it, and with those that follow from it."""
+    return ((LOSS, f"loss = {text}"), (ELBO, f'"elbo": {elbo}')), (LOSS, f"loss = {text}")
+
+
+MISTAKES = (
+    Mistake("kl_counted_twice", "The KL is counted twice: within the cost, and in closed form.",
+            "Either f(z) = -log p(x|z) and the closed form beside it, or log q - log p within f, and nothing beside it.",
+            *loss(f"{BOTH} + kl"), *loss("cost + 2 * kl")),
+    Mistake("kl_forgotten", "The KL is left out: this trains an autoencoder.", "-ELBO = E[-log p(x|z)] + KL(q || p).", *loss("cost")),
+    Mistake("kl_sign_flipped", "The KL has the wrong sign.", "-ELBO = E[-log p(x|z)] + KL(q || p): information in the code costs.",
+            *loss("cost - kl")),
+    Mistake("elbo_for_the_loss", "The loss has the wrong sign: this is the ELBO, and optimizers minimize.", "loss = cost + kl.",
+            *loss("-(cost + kl)", "loss.detach()")),
+    Mistake("cost_sign_flipped", "The cost has the wrong sign.", "model.cost(x) is -log p(x|z) already: do not negate it again.",
+            *loss("kl - cost")),
+    Mistake("kl_averaged_over_the_batch", "The KL is averaged over the batch.", "Each example has its own KL: shape (batch,).",
+            *loss("cost + kl.mean()")),
+    Mistake("kl_detached", "The KL carries no gradient.", "Detach in the diagnostics only. The KL is what keeps q near the prior.",
+            (LOSS, "loss = cost + kl.detach()")),
+    Mistake("averaged_over_the_batch", "The loss is a single number.",
+            "Return one number for each example, shape (batch,); the training step takes the mean.",
+            *loss("(cost + kl).mean()")),
+    Mistake("without_gradient", "The loss carries no gradient.", "Detach in the diagnostics only.", (LOSS, "loss = (cost + kl).detach()")),
+    Mistake("cost_for_log_px", "log_px has the wrong sign: that is the cost.", "log_px = -cost.", (LOG_PX, '"log_px": cost.detach()')),
+    Mistake("loss_for_log_px", "log_px contains the KL.", "log_px = -cost; elbo = log_px - kl.", (LOG_PX, '"log_px": -loss.detach()')),
+    Mistake("kl_negated", "The KL in the diagnostics has the wrong sign.", "A KL is never negative.", (TOLD_KL, '"kl": -kl.detach()')),
+    Mistake("loss_for_elbo", "The loss is recorded as the ELBO: its sign is turned.", "elbo = log_px - kl.",
+            (ELBO, '"elbo": loss.detach()')),
+    Mistake("kl_added_to_elbo", "The KL is added to the ELBO.", "elbo = log_px - kl.", (ELBO, '"elbo": (kl - cost).detach()')),
+    Mistake("elbo_is_log_px", "The ELBO lacks the KL.", "elbo = log_px - kl.", (ELBO, '"elbo": -cost.detach()')),
+    Mistake("scalar_diagnostics", "The diagnostics are single numbers.", "One value for each example, shape (batch,).",
+            *(wrapped("(value[0], {name: entry.METHOD() for name, entry in value[1].items()})".replace("METHOD", method))
+              for method in ("mean", "sum"))),
+    Mistake("diagnostics_carry_the_graph", "The diagnostics still carry the graph.",
+            "Detach them: a list of them would hold every graph in memory.",
+            (".detach()", "")),
+)
+
+VARIANTS = {
+    "another KL": body(
+        SOLUTION, "logits = model.logits(x)", "cost = estimator(model.cost(x), logits)",
+        "kl = logits.shape[1] * math.log(logits.shape[2]) - OneHotCategorical(logits=logits).entropy().sum(-1)", "elbo = -cost - kl",
+        "return -elbo, {'elbo': elbo.detach(), 'log_px': -cost.detach(), 'kl': kl.detach()}"),
+    "its own cost": body(
+        SOLUTION, "logits = model.logits(x)", "cost = estimator(lambda z: -model.log_px(x, z), logits)", "kl = categorical_kl(logits)",
+        "with torch.no_grad():", "    told = {'elbo': -(cost + kl), 'log_px': -cost, 'kl': kl.clone()}",
+        "told = {k: v.detach() for k, v in told.items()}", "return cost + kl, told"),
+    "the KL sampled within the cost": body(
+        SOLUTION, "logits, f = model.logits(x), model.cost(x)", "constant = logits.shape[1] * math.log(logits.shape[2])",
+        "whole = lambda z: f(z) + (z * logits.log_softmax(-1)).sum((-2, -1)) + constant", "loss = estimator(whole, logits)",
+        "kl = categorical_kl(logits).detach()", "log_px = -estimator(f, logits).detach()",
+        "return loss, {'elbo': log_px - kl, 'log_px': log_px, 'kl': kl}"),
+    "a sampled KL in the diagnostics, too": SAMPLED,
+    "a list, and more diagnostics": body(
+        SOLUTION, "logits = model.logits(x)", "cost, kl = estimator(model.cost(x), logits), categorical_kl(logits)",
+        "return [cost + kl, {'elbo': (-cost - kl).detach(), 'log_px': -cost.detach(), 'kl': kl.detach(), 'logits': logits}]"),
+}
+
+HINTS = (
+    "-ELBO has two parts. One is an expectation over codes, which the estimator takes care of; the other has a closed form.",
+    "logits = model.logits(x); estimator(model.cost(x), logits) is the first part, categorical_kl(logits) the second, each (batch,).",
+    'loss = cost + kl; diagnostics = {"elbo": -loss.detach(), "log_px": -cost.detach(), "kl": kl.detach()}',
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """The losses; where they are right, the encoder's gradient at the pixel where it is furthest off."""
+    got, right = outputs["usual"], run(EXERCISES[0], SOLUTION, double(inputs))["usual"]
+    if not close(got["value"], right["value"]):
+        return furthest(ax, got["value"], right["value"], "image", "loss")
+    slope, want = got["slopes"].get("encoder"), right["slopes"]["encoder"].flatten(1)
+    return furthest(ax, torch.zeros_like(want) if slope is None else slope.flatten(1), want, "weight of a pixel", "encoder's gradient")
+
+
+EXERCISES = (
+    Exercise(
+        name="discrete.negative_elbo",
+        target="negative_elbo",
+        title="The negative ELBO with any estimator in it",
+        read_on="Lecture 04, section 1",
+        solution=SOLUTION, preamble=PREAMBLE + kl.SOLUTION + "\n\n", draw=draw, probe=probes.negative_elbo,
+        laws=LAWS, forms=(SAMPLED,),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)

@@ -1,0 +1,129 @@
+"""Exercise 4b: five estimators of one gradient in a table. What must be true of honest numbers, whatever they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
+from autograder.exercises.tables import columns, probe
+
+__all__ = ["EXERCISES", "NOISE", "judge_truth"]
+
+SOLUTION = '''\
+race_results = pd.DataFrame({
+    "estimator": ["enumeration", "score function", "leave-one-out", "Gumbel-softmax", "straight-through"],
+    "squared_bias": [0.0, 0.4, -0.02, 5.1, 2.2],
+    "variance": [0.0, 210.5, 12.3, 1.2, 3.4],
+})
+'''
+UNBIASED, RELAXED = ("score function", "leave-one-out"), ("Gumbel-softmax", "straight-through")
+ESTIMATORS = ("enumeration", *UNBIASED, *RELAXED)
+# The estimate of a squared bias that is not there, from N draws, is at worst (chi-squared with one degree of freedom - 1) variance / N,
+# namely where all variance lies in one direction. With N = 200 it passes an eighth of the variance with probability 3.5e-7.
+NOISE = 0.125
+NOTHING = 1e-3  # of the largest variance, for enumeration: rounding, with room
+
+Rows = dict[str, tuple[float, float]]  # squared bias and variance by the estimator's name
+
+
+def rows_of(outputs: dict[str, Any], behavior: str) -> Rows | Finding:
+    """The table, or what is wrong with it as a table."""
+    names, *numbers = (outputs.get(column) for column in ("estimator", "squared_bias", "variance"))
+    well_formed = all(isinstance(column, list) and column and len(column) == len(names or ()) for column in (names, *numbers))
+    if not well_formed or not all(isinstance(n, str) for n in names) or not all(isinstance(v, (int, float)) for c in numbers for v in c):
+        return failed(behavior, "`race_results` could not be read as a table of numbers.")
+    if not all(math.isfinite(value) for column in numbers for value in column):
+        return failed(behavior, "Some entries are not finite numbers.", "not_finite", "finite numbers", "NaN or infinity")
+    found = dict(zip(names, zip(*numbers)))
+    missing = ", ".join(name for name in ESTIMATORS if name not in found)
+    if missing:
+        return failed(behavior, f"The table needs a row for {missing}.", None, ", ".join(ESTIMATORS), ", ".join(found))
+    return found
+
+
+def judge_table(found: Rows) -> Finding:
+    for name, (_, variance) in found.items():
+        if variance < 0:
+            return failed("table", f"The variance of {name} is negative.", "negative_variance", "a variance", f"{variance:.3g}")
+        same = next((other for other in found if other != name and found[other] == found[name]), None)
+        if same:
+            return failed("table", f"{name} and {same} have exactly the same numbers.", "same_run_twice")
+    return passed("table", "All five estimators are there, each with numbers of its own.")
+
+
+def judge_truth(found: Rows) -> Finding:
+    """Enumeration does not vary, the unbiased ones have no bias beyond noise, and the relaxed ones have one.
+
+    Nothing is demanded of the order of variances: none holds for every problem.
+    """
+    largest = max(variance for _, variance in found.values())
+    got = "; ".join(f"{name}: squared bias {b:.3g}, variance {v:.3g}" for name, (b, v) in found.items())
+    if max(map(abs, found["enumeration"])) > NOTHING * largest:
+        return failed("truth", "Enumeration is exact: it has neither bias nor variance.", "enumeration_varies", "0 and 0", got)
+    for name in UNBIASED:
+        bias, variance = found[name]
+        if abs(bias) > NOISE * variance:
+            return failed("truth", f"The squared bias of {name} is above its sampling noise.", "bias_where_there_is_none",
+                          f"|squared bias| below {NOISE * variance:.3g}", got)
+    if all(found[name][0] <= 0 for name in RELAXED):
+        return failed("truth", "The relaxed estimators show no bias.", "no_bias_where_there_is_one", "a squared bias above 0", got)
+    return passed("truth", "Exact, unbiased within noise, biased: each as it has to be.")
+
+
+def law(name: str, points: int, judge: Any) -> Behavior:
+    def whole(seen: Seen) -> Finding:
+        found = rows_of(seen.outputs, name)
+        return found if isinstance(found, Finding) else judge(found)
+
+    return Behavior(name, points, whole)
+
+
+MISTAKES = (
+    Mistake("not_finite", "A row holds NaN or infinity.", "Look at that estimator's draws: is there a logarithm of zero?",
+            "TARGET.loc[1, 'variance'] = float('nan')"),
+    Mistake("same_run_twice", "Two estimators have exactly the same numbers.",
+            "Hand the estimator of the loop to `gradient_draws`, and append a new dictionary for each.",
+            "TARGET.loc[4, ['squared_bias', 'variance']] = TARGET.loc[3, ['squared_bias', 'variance']]"),
+    Mistake("negative_variance", "A variance is negative.",
+            "Are the two results of `bias_and_variance` in their columns? The squared bias comes first.",
+            "TARGET.loc[4, 'variance'] = -2.0"),
+    Mistake("enumeration_varies", "Enumeration has a variance or a bias: it is compared with something else than itself.",
+            "The exact gradient is one draw of the enumeration, for the same f and logits.",
+            "TARGET.loc[0, 'variance'] = 12.0"),
+    Mistake("bias_where_there_is_none", "An unbiased estimator has a squared bias far above its sampling noise.",
+            "Compare with the exact gradient of the same f, logits and `wrt`, averaged over at least 200 draws; then look at 2a and 2b "
+            "again.",
+            "TARGET.loc[2, 'squared_bias'] = 6.0"),
+    Mistake("no_bias_where_there_is_one", "The relaxed estimators show no bias, and they have one.",
+            "Compare with the exact gradient of the discrete problem, not with the mean of the draws.",
+            "TARGET.loc[3:, 'squared_bias'] = [-0.001, -0.002]"),
+)
+
+VARIANTS = {
+    "another order": "TARGET = TARGET[::-1].reset_index(drop=True)",
+    "the estimator as the index": "TARGET = TARGET.set_index('estimator')",
+    "more rows": "TARGET.loc[5] = ['REBAR', -0.001, 3.0]",
+    "a larger variance of leave-one-out": "TARGET.loc[2, 'variance'] = 300.0",
+}
+
+HINTS = (
+    "Every row of the table is one estimator of the same gradient. What differs between the rows is the estimator; f, logits and the exact "
+    "gradient stay.",
+    "Start with `rows = []`. In the loop over `estimators.items()`: `draws = gradient_draws(estimator, f_16, logits_16, draws=400, "
+    'wrt="logits")`, then `bias_and_variance(draws, exact)`.',
+    'rows.append({"estimator": name, "squared_bias": float(squared_bias), "variance": float(variance)}); after the loop '
+    "race_results = pd.DataFrame(rows).",
+)
+
+EXERCISES = (
+    Exercise(
+        name="discrete.race",
+        target="race_results",
+        title="A table of five estimators",
+        read_on="Lecture 04, section 8",
+        solution=SOLUTION, preamble="import pandas as pd\n\n", probe=probe,
+        draw=lambda rng: columns("race_results", ("estimator",), ("squared_bias", "variance")),
+        laws=(law("table", 1, judge_table), law("truth", 2, judge_truth)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
+    ),
+)

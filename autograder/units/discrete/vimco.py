@@ -1,0 +1,197 @@
+"""Exercise 6a: VIMCO's bound and its learning signals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, double, failed, passed, run, wrapped
+from autograder.exercises.functions import cases
+from autograder.exercises.laws import close, extremes, shown, value
+from autograder.exercises.pictures import furthest
+from autograder.units.discrete import PREAMBLE
+
+SOLUTION = '''\
+def vimco(log_w: Tensor, log_q: Tensor) -> Tensor:
+    """The bound log (1/S) sum_s w_s with VIMCO's gradient; log_w and log_q (S, batch); shape (batch,)."""
+    num_samples = len(log_w)
+    bound = log_w.logsumexp(dim=0) - math.log(num_samples)  # (batch,)
+    others = (log_w.sum(dim=0) - log_w) / (num_samples - 1)  # (S, batch): the mean of the other log-weights
+    own = torch.eye(num_samples, dtype=torch.bool).unsqueeze(-1)  # (S, S, 1)
+    without = torch.where(own, others, log_w).logsumexp(dim=1) - math.log(num_samples)  # (S, batch)
+    signals = (bound - without).detach()
+    return bound + (signals * (log_q - log_q.detach())).sum(dim=0)
+'''
+LOGSUMEXP, LOG_S, OTHERS = "log_w.logsumexp(dim=0)", " - math.log(num_samples)", "(log_w.sum(dim=0) - log_w) / (num_samples - 1)"
+SIGNALS, RETURN, HIDDEN, SUM = "(bound - without).detach()", "return bound", "(log_q - log_q.detach())", ").sum(dim=0)"
+# The arithmetic mean of the others in place of the geometric one is right, too.
+ARITHMETIC = ((OTHERS, "torch.stack([torch.cat([log_w[:j], log_w[j + 1:]]).logsumexp(dim=0) for j in range(num_samples)]) "
+                       "- math.log(num_samples - 1)"),)
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    log_w = 1.5 * torch.randn(4, 5, generator=rng) - 3 * torch.rand(1, 5, generator=rng)
+    log_q = -1 - 3 * torch.rand(4, 5, generator=rng)
+    usual, far = ({"log_w": log_w - down, "log_q": log_q} for down in (0, 2000))
+    return cases("vimco(log_w, log_q)", ("log_w", "log_q"), usual=usual, far=far)
+
+
+VALUE, FAR = value(1, "usual", what="The bound"), extremes(1, "far", "log-weights of -2000", "weights_underflow")
+
+
+def slope(outputs: dict[str, Any], name: str) -> Tensor | None:
+    return outputs["usual"]["slopes"].get(name)
+
+
+def judge_bound(seen: Seen) -> Finding:
+    finding = VALUE.judge(seen)
+    return replace(FAR.judge(seen) if finding.passed else finding, behavior="bound")
+
+
+def judge_path(seen: Seen) -> Finding:
+    got, want = slope(seen.outputs, "log_w"), slope(seen.right, "log_w")
+    if got is None:
+        return failed("path", "No gradient reaches log_w.", None, shown(want), "none")
+    if close(got, want, 1e-3):
+        return passed("path", "The gradient with respect to log_w is the normalized weights.")
+    return failed("path", "The gradient with respect to log_w must be the normalized weights.", None, shown(want), shown(got))
+
+
+def varies(got: Tensor | None) -> bool:
+    """Whether a gradient differs from sample to sample."""
+    return got is not None and float(got.std(0).max()) > 1e-3
+
+
+def weighs(view: Any) -> bool:
+    """Whether a gradient weighs the samples of each example: whatever bound it is of, all weights have one sign.
+
+    Equal ones come of no bound where the samples have no signals of their own either.
+    """
+    dimensions, got, signals = view
+    if dimensions != 1 or got is None or not (bool((got >= 0).all()) or bool((got <= 0).all())):
+        return False
+    return signals or varies(got)
+
+
+def judge_signals(seen: Seen) -> Finding:
+    got = slope(seen.outputs, "log_q")
+    other = run(seen.exercise, seen.exercise.source(ARITHMETIC), double(seen.inputs))
+    want, also = slope(seen.right, "log_q"), slope(other, "log_q")
+    if got is None:
+        return failed("signals", "No gradient reaches log_q.", None, shown(want), "none")
+    if close(got, want, 1e-3) or close(got, also, 1e-3):
+        return passed("signals", "Each sample has its own learning signal.")
+    return failed("signals", "The learning signals, the gradient with respect to log_q, are wrong.", None, shown(want), shown(got))
+
+
+LAWS = (
+    Behavior("bound", 1, judge_bound, lambda outputs: [outputs[name]["value"] for name in ("usual", "far")]),
+    Behavior("path", 1, judge_path,
+             lambda outputs: (outputs["usual"]["value"].dim(), slope(outputs, "log_w"), varies(slope(outputs, "log_q"))),
+             after="bound", sound=weighs, rtol=1e-3),
+    Behavior("signals", 2, judge_signals, lambda outputs: [slope(outputs, "log_q")], rtol=1e-3),
+)
+
+MISTAKES = (
+    Mistake("elbo_for_the_bound", "This is the mean of the log-weights: the ELBO.",
+            "The bound is the logarithm of the mean weight: logsumexp, minus log S.",
+            (RETURN, "return log_w.mean(dim=0)")),
+    Mistake("log_s_missing", "log S is missing.", "The mean over S weights is their sum over S: subtract log S.", (LOG_S, "")),
+    Mistake("bound_negated", "The sign is wrong: the bound itself is asked for.", "VIMCO's function returns what is to be maximized.",
+            wrapped("-value")),
+    Mistake("logsumexp_over_the_batch", "The logsumexp runs over the batch.", "Samples are the first axis: logsumexp(dim=0).",
+            body(SOLUTION, "bound = (log_w.logsumexp(dim=1) - math.log(len(log_w))).mean()",
+                 "return bound + 0 * log_w[0] + (bound.detach() * (log_q - log_q.detach())).sum(dim=0)"),
+            (LOGSUMEXP, "log_w.logsumexp(dim=1).mean().expand(log_w.shape[1])")),
+    Mistake("weights_underflow", "Tiny weights underflow.", "Never leave the log scale: logsumexp takes the largest weight out first.",
+            (LOGSUMEXP, "log_w.exp().sum(dim=0).log()")),
+    Mistake("averaged_over_the_batch", "The batch is averaged.", "One bound for each example, shape (batch,).",
+            wrapped("value.mean()"), wrapped("value.sum()")),
+    Mistake("not_reduced", "There is a number for each sample; one bound for each example is asked for.", "logsumexp over the first axis.",
+            ((RETURN, "return log_w"), (SUM, ")"))),
+    Mistake("changes_its_inputs", "An argument is changed in place.", "Make a new tensor.", wrapped("(value, given[1].data.zero_())[0]")),
+    Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate.",
+            "Write log_q - log_q.detach() where log_q stands: zero as a number, with log_q's gradient.",
+            (HIDDEN, "log_q"), ((RETURN + " + ", "return "), (HIDDEN, "log_q"))),
+    Mistake("signals_not_detached", "The learning signals are not detached: they send a second gradient through log_w.",
+            "A signal is a weight, a number. Detach it.",
+            ((SIGNALS, "bound - without"), (HIDDEN, "log_q")),
+            ((SIGNALS, "bound - without"), (RETURN + " + ", "return "), (HIDDEN, "log_q"))),
+    Mistake("path_missing", "The bound is detached: no gradient reaches log_w, so the decoder learns nothing.",
+            "The gradient has two parts: the signals times grad log q, and the gradient of the bound itself.",
+            (LOGSUMEXP, "log_w.detach().logsumexp(dim=0)")),
+    Mistake("log_prob_detached", "log_q carries no gradient: the encoder gets no signal.",
+            "signals.detach() * log_q, and log_q as it came.",
+            (HIDDEN, "(log_q - log_q).detach()")),
+    Mistake("no_baseline", "All samples get the whole bound as their signal: there is no baseline.",
+            "Unbiased, but very noisy. Subtract the bound in which w_j is replaced by the geometric mean of the others.",
+            (SIGNALS, "bound.detach().expand_as(log_w)")),
+    Mistake("baseline_contains_its_own_sample", "The baseline contains the sample itself, and so the estimate is biased.",
+            "Replace log w_j by the mean of the *other* log-weights, (log_w.sum(0) - log_w) / (S - 1).",
+            (OTHERS, "log_w.mean(dim=0).expand_as(log_w)"), (OTHERS, "(log_w.sum(dim=0) / (num_samples - 1)).expand_as(log_w)"),
+            (SIGNALS, "(bound - log_w.mean(dim=0)).detach().expand_as(log_w)")),
+    Mistake("signals_averaged", "The signals are averaged over the samples where they have to be summed.",
+            "All S samples make one bound, so log q of all of them is a sum. (In RLOO the cost itself is a mean: there it is the mean.)",
+            (SUM, ").mean(dim=0)")),
+    Mistake("signals_of_the_log_weights", "The signals come from single log-weights: that is the leave-one-out gradient of the ELBO.",
+            "What sample j changes is the bound: L minus the L in which log w_j is replaced.",
+            (SIGNALS, "(log_w - others).detach()"), (SIGNALS, "(bound - others).detach()")),
+    Mistake("sign_flipped", "The signals have the wrong sign.", "signal_j = L - L without j.", ("(bound - without)", "(without - bound)")),
+    Mistake("weights_for_signals", "The normalized weights stand where the signals belong.",
+            "They are the gradient through log_w; log_q needs L minus L without j.",
+            (SIGNALS, "log_w.softmax(dim=0).detach()")),
+)
+
+VARIANTS = {
+    "a loop": body(
+        SOLUTION, "s = log_w.shape[0]", "bound = torch.logsumexp(log_w, 0) - math.log(s)", "total = bound", "for j in range(s):",
+        "    rest = torch.cat([log_w[:j], log_w[j + 1:]]).detach()",
+        "    without = torch.cat([rest, rest.mean(0, keepdim=True)]).logsumexp(0) - math.log(s)",
+        "    total = total + (bound.detach() - without) * (log_q[j] - log_q[j].detach())", "return total"),
+    "the arithmetic mean of the others": ARITHMETIC,
+    "in two parts": body(
+        SOLUTION, "s = log_w.shape[0]", "with torch.no_grad():", "    others = (log_w.sum(0, keepdim=True) - log_w) / (s - 1)",
+        "    table = log_w.repeat(s, 1, 1)", "    table[range(s), range(s)] = others",
+        "    signal = log_w.logsumexp(0) - table.logsumexp(1)", "score = (signal * log_q).sum(0)",
+        "return log_w.logsumexp(0) - math.log(s) + score - score.detach()"),
+    "float64 inside": body(
+        SOLUTION, "w, q, s = log_w.double(), log_q.double(), len(log_w)", "bound = w.logsumexp(0) - math.log(s)",
+        "mine = torch.eye(s, dtype=torch.double)[..., None]", "swapped = w * (1 - mine) + mine * (w.sum(0) - w) / (s - 1)",
+        "signal = (bound - swapped.logsumexp(1) + math.log(s)).detach()",
+        "return (bound + (signal * (q - q.detach())).sum(0)).to(log_w.dtype)"),
+}
+
+HINTS = (
+    "The bound you know from unit 02. Now ask for each sample: what would the bound be without what this sample found?",
+    "Replace log w_j by the mean of the other log-weights and compute the bound again: L_j. The signal for log q(z_j) is "
+    "L - L_j, detached.",
+    "others = (log_w.sum(0) - log_w) / (S - 1); for each j take a copy of log_w with others[j] in row j, and its bound. "
+    "Return bound + (signals.detach() * (log_q - log_q.detach())).sum(0).",
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """The bounds, else the learning signals of an example, else its weights."""
+    right = run(EXERCISES[0], SOLUTION, double(inputs))
+    got, want = outputs["usual"]["value"], right["usual"]["value"]
+    if not close(got, want):
+        return furthest(ax, got, want, "example", "bound")
+    signals = judge_signals(Seen(EXERCISES[0], inputs, outputs)).passed
+    name, up = ("log_w", "gradient of log_w") if signals else ("log_q", "gradient of log_q")
+    got, want = slope(outputs, name), slope(right, name)
+    return furthest(ax, torch.zeros_like(want).T if got is None else got.T, want.T, "sample", up)
+
+
+EXERCISES = (
+    Exercise(
+        name="discrete.vimco",
+        target="vimco",
+        title="VIMCO's bound and its learning signals",
+        read_on="Lecture 04, section 9, several samples, one bound",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, laws=LAWS, forms=(ARITHMETIC,),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)

@@ -1,0 +1,218 @@
+"""Exercise 2a: an expectation under p from samples of q."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.exercises.laws import SIGMAS, Summary, close, shown
+from autograder.exercises.pictures import RIGHT, YOURS
+from autograder.units.iwae import PREAMBLE
+from autograder.units.iwae.probes import probe_estimate
+
+SOLUTION = '''\
+def importance_estimate(f, p, q, num_samples: int) -> Tensor:
+    """The mean of f(z) under p, estimated from num_samples draws of q; p and q are distributions of one number. Shape ()."""
+    z = q.sample((num_samples,))
+    w = (p.log_prob(z) - q.log_prob(z)).exp()
+    return (w * f(z)).mean()
+'''
+SAMPLES = 4_000
+RATIO, MEAN = "p.log_prob(z) - q.log_prob(z)", ".mean()"
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    """f(z) = a z^2 + b sin(2 z) + c, and means and standard deviations of p and of a wider q."""
+
+    def uniform(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=rng))
+
+    return {"f": [uniform(0.5, 1.5), uniform(0.5, 1.5), uniform(1.0, 2.0)], "p": [uniform(2.0, 3.0), uniform(1.1, 1.3)],
+            "q": [uniform(0.5, 1.0), uniform(2.2, 2.8)], "num_samples": SAMPLES}
+
+
+# --- at the student's own samples ----------------------------------------------------------------
+
+
+def terms(inputs: dict[str, Any], z: Tensor) -> tuple[Tensor, Tensor]:
+    """w and f at z."""
+    a, b, c = inputs["f"]
+    return (Normal(*inputs["p"]).log_prob(z) - Normal(*inputs["q"]).log_prob(z)).exp(), a * z.square() + b * torch.sin(2 * z) + c
+
+
+def used(inputs: dict[str, Any], call: dict[str, Any]) -> Tensor:
+    """The samples that the value stands on: all that f was called with; the last or the first, if these are too many."""
+    z, value = call["z"].double(), float(call["value"].double().mean())
+    parts = [z] if len(z) <= SAMPLES else [z[-SAMPLES:], z[:SAMPLES]]
+    return min(parts, key=lambda part: abs(float(math.prod(terms(inputs, part)).mean()) - value))
+
+
+def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
+    """In the first call whatever is drawn from is given the student's samples; in the second one it draws."""
+    call = outputs["calls"][0]
+    z = used(inputs, call).to(call["z"].dtype)
+
+    class Recorded(Normal):
+        def sample(self, sample_shape: Any = ()) -> Tensor:
+            return z
+
+    return inputs | {"normals": (Recorded, Normal)}
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+
+def judge_value(seen: Seen) -> Finding:
+    call = seen.outputs["calls"][0]
+    got, count = call["value"], len(call["z"])
+    if not count:
+        return failed("value", "Your code never calls f.", "f_not_used", "f at each sample", "no call of f")
+    right = seen.right["calls"][0]["value"]
+    few = ("num_samples_ignored",) if count < SAMPLES else ()
+    if not close(got, right, atol=1e-5):
+        return Finding("value", False, "The estimate is not the mean of w f(z) over your samples.", (), shown(right), shown(got), few)
+    if few:
+        return failed("value", f"The estimate is the mean of w f(z) over {count} samples; {SAMPLES} were asked for.", *few)
+    return passed("value", "The estimate is the mean of w f(z) over your samples.")
+
+
+def judge_samples(seen: Seen) -> Finding:
+    """Mean and spread of z in the second call, and another z than in the first."""
+    if not all(len(call["z"]) for call in seen.outputs["calls"]):
+        return failed("samples", "Your code never calls f.", "f_not_used")
+    first, z = (used(seen.inputs, call) for call in seen.outputs["calls"])
+    few = ("num_samples_ignored",) if len(z) < SAMPLES else ()
+    same = ("same_samples_in_every_call",) if torch.equal(first, z) else ()
+    (mean, sigma), (at, width) = seen.inputs["q"], (float(z.mean()), float(z.std(correction=0)))
+    expected, got = f"{SAMPLES} draws of q in each call", f"{len(z)} with mean {at:.2f} and standard deviation {width:.2f}"
+    error = SIGMAS * sigma / math.sqrt(len(z))
+    drawn = abs(at - mean) <= error and abs(width - sigma) <= error / math.sqrt(2)  # NaN is neither
+    if not drawn and len(z) > 50:
+        return Finding("samples", False, "The samples are not draws of q.", (), expected, got, few + same)
+    if few:
+        return failed("samples", f"f was called on {len(z)} samples; {SAMPLES} were asked for.", *few, expected, got)
+    if same:
+        return failed("samples", "Two calls drew exactly the same samples.", *same, expected, "the same again")
+    return passed("samples", "The samples are draws of q, fresh in every call.")
+
+
+def spread(outputs: dict[str, Any]) -> list[Any]:
+    """How many samples, their mean and their standard deviation."""
+    z = outputs["calls"][1]["z"].double()
+    if len(z) < 2:
+        return [float(len(z))]
+    error = z.std() / math.sqrt(len(z))
+    return [float(min(len(z), SAMPLES)), Summary(torch.stack([z.mean(), z.std()]), torch.stack([error, error / math.sqrt(2)]))]
+
+
+MISTAKES = (
+    Mistake("weights_left_out", "The samples of q are averaged without weights.",
+            "That is the mean of f under q. Each sample has to count with w = p(z) / q(z).",
+            (f"    w = ({RATIO}).exp()\n    return (w * f(z))", "    return f(z)")),
+    Mistake("weights_inverted", "The weights are upside down: q over p.", "w = p(z) / q(z): where q draws too rarely a sample counts more.",
+            (RATIO, "q.log_prob(z) - p.log_prob(z)")),
+    Mistake("self_normalized", "The weights are divided by their sum.",
+            "Both densities are normalized here, so the plain mean of w f(z) is unbiased. Dividing by the sum is for densities known up to "
+            "a constant, and is biased.",
+            (MEAN, ".sum() / w.sum()"), (".exp()", ".softmax(dim=0)")),
+    Mistake("log_weights_for_weights", "f is multiplied with log w; it has to be w.",
+            "log_prob gives logarithms: exp(log p(z) - log q(z)).",
+            (".exp()", "")),
+    Mistake("sum_for_mean", "The terms are summed; the mean is asked for.", "Divide by num_samples.",
+            (MEAN, ".sum()")),
+    Mistake("q_left_out", "q is missing: f is weighted with p(z).", "w = p(z) / q(z). Samples come with the density q already.",
+            (RATIO, "p.log_prob(z)")),
+    Mistake("p_left_out", "p is missing: f is weighted with 1 / q(z).", "w = p(z) / q(z).",
+            (RATIO, "-q.log_prob(z)")),
+    Mistake("weights_multiplied", "The densities are multiplied.", "The weight is their ratio: subtract the logarithms.",
+            (RATIO, "p.log_prob(z) + q.log_prob(z)")),
+    Mistake("averages_multiplied", "The mean of w is multiplied with the mean of f.", "Multiply sample by sample, then take the mean.",
+            ("w * f(z)", "w.mean() * f(z)")),
+    Mistake("not_averaged", "The terms are not averaged.", "Return one number, the mean over the samples.",
+            (MEAN, "")),
+    Mistake("f_not_used", "f is never called.", "Evaluate f at your samples: f(z).",
+            ("f(z)", "z")),
+    Mistake("num_samples_ignored", "The number of samples is not the one asked for.", "Draw q.sample((num_samples,)).",
+            ("(num_samples,)", "(100,)")),
+    Mistake("samples_from_p", "The samples come from p.", "In real problems nobody can sample from p. Draw from q.",
+            ("z = q.", "z = p.")),
+    Mistake("not_from_q", "The samples are not draws of q.", "Draw q.sample((num_samples,)).",
+            ("z = q.", "z = type(q)(q.mean, q.stddev**2)."), ("z = q.", "z = type(q)(q.mean, 1.0)."), ("z = q.", "z = type(q)(0.0, 1.0).")),
+    Mistake("same_samples_in_every_call", "Every call draws the same samples.", "Set no seed inside the function.",
+            wrapped("value", "torch.manual_seed(1)")),
+)
+
+VARIANTS = {
+    "rsample and numbers": body(SOLUTION, "z = q.rsample(torch.Size([num_samples]))",
+                                "return torch.mean(torch.exp(p.log_prob(z)) / torch.exp(q.log_prob(z)) * f(z))"),
+    "a loop": body(SOLUTION, "total = torch.zeros(())", "for z in q.sample((num_samples,)).split(500):",
+                   "    total = total + (f(z) * torch.exp(p.log_prob(z) - q.log_prob(z))).sum()", "return total / num_samples"),
+    "a column": body(SOLUTION, "z = q.sample((num_samples, 1))",
+                     "return ((p.log_prob(z) - q.log_prob(z)).exp() * f(z)).sum(dim=0).squeeze() / num_samples"),
+    "log-mean-exp with the sign of f apart": body(
+        SOLUTION, "z = q.sample((num_samples,)).double()", "value = f(z)",
+        "log_terms = p.log_prob(z) - q.log_prob(z) + value.abs().log()", "return (value.sign() * log_terms.exp()).mean()"),
+}
+
+HINTS = (
+    "You may sample from q only. Which factor turns an average under q into an average under p?",
+    "w(z) = p(z) / q(z) = exp(log p(z) - log q(z)). Draw num_samples values of z from q, and average w(z) f(z).",
+    "z = q.sample((num_samples,)); w = (p.log_prob(z) - q.log_prob(z)).exp(); return (w * f(z)).mean()",
+)
+
+
+# --- what is to be seen --------------------------------------------------------------------------
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """The samples, if they are not those of q; else the estimate beside the running mean."""
+    call = outputs["calls"][0]
+    z = used(inputs, call)
+    if not len(z) or not z.isfinite().all():
+        raise ValueError("nothing to draw")
+    mean, sigma = inputs["q"]
+    if abs(float(z.mean()) - mean) > 0.2 * sigma or not abs(float(z.std(correction=0)) / sigma - 1) < 0.2:
+        grid = torch.linspace(min(mean - 4 * sigma, float(z.min())), max(mean + 4 * sigma, float(z.max())), 300)
+        ax.hist(z, bins=60, density=True, color=YOURS, alpha=0.7, label="yours")
+        ax.plot(grid, Normal(mean, sigma).log_prob(grid).exp(), color=RIGHT, label="right: q")
+        ax.plot(grid, Normal(*inputs["p"]).log_prob(grid).exp(), color="gray", linestyle="--", label="p")
+        ax.set_xlabel("z")
+        ax.set_ylabel("density")
+        ax.legend()
+        return (f"Your samples have mean {float(z.mean()):.2f} and standard deviation {float(z.std(correction=0)):.2f}; q has {mean:.2f} "
+                f"and {sigma:.2f}, p has {inputs['p'][0]:.2f} and {inputs['p'][1]:.2f}.")
+    got, (w, f) = call["value"].double(), terms(inputs, z)
+    number = torch.arange(1, len(z) + 1)
+    running = (w * f).cumsum(0) / number
+    if got.numel() != 1 or not float(got.abs()) < 20 * float(running.abs().max()):  # NaN is not
+        raise ValueError("nothing to draw")
+    ax.axhline(float(got), color=YOURS, label="yours")
+    ax.plot(number, running, color=RIGHT, label="right: mean of w f(z)")
+    ax.plot(number, f.cumsum(0) / number, color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
+    ax.set_xscale("log")
+    ax.set_xlabel("samples")
+    ax.set_ylabel("estimate")
+    ax.legend()
+    return (f"Your estimate is {float(got):.4g}. The mean of w f(z) over your {len(z)} samples is {float(running[-1]):.4g}, that of f(z) "
+            f"without weights {float(f.mean()):.4g}.")
+
+
+EXERCISES = (
+    Exercise(
+        name="iwae.importance_estimate",
+        target="importance_estimate",
+        title="An expectation under p from samples of q",
+        read_on="Lecture 02, importance sampling",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_estimate, replay=replay,
+        laws=(
+            Behavior("value", 2, judge_value, lambda outputs: outputs["calls"][0]["value"], atol=1e-7),
+            Behavior("samples", 1, judge_samples, spread, after="value", own=True),
+        ),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)

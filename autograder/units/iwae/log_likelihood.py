@@ -1,0 +1,236 @@
+"""Exercise 2h: log p(x) from many samples, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.units.iwae import PREAMBLE, probes
+from autograder.units.iwae.sampled import ATOL, RTOL, Sampled, brief, calls_of, off, replay, samples_fault
+from autograder.units.iwae.truth import draw_model, log_mean_exp
+
+SOLUTION = '''\
+@torch.no_grad()
+def log_likelihood(model: nn.Module, x: Tensor, num_samples: int = 5000, chunk: int = 100) -> Tensor:
+    """log p(x) of each example, L_K with K = num_samples, at most chunk samples of each decoded at a time; shape (batch,)."""
+    qz, pz = model.posterior(x), model.prior(len(x))
+    total = torch.full((len(x),), -math.inf)  # log of the sum of the weights so far
+    for start in range(0, num_samples, chunk):
+        z = qz.sample((min(chunk, num_samples - start),))
+        log_w = model.observation_model(z).log_prob(x).flatten(2).sum(-1) + (pz.log_prob(z) - qz.log_prob(z)).sum(-1)
+        total = torch.logaddexp(total, torch.logsumexp(log_w, dim=0))
+    return total - math.log(num_samples)
+'''
+START = "total = torch.full((len(x),), -math.inf)  # log of the sum of the weights so far"
+LOOP = "for start in range(0, num_samples, chunk):"
+DRAW, SIZE = "z = qz.sample((min(chunk, num_samples - start),))", "min(chunk, num_samples - start)"
+ADD = "total = torch.logaddexp(total, torch.logsumexp(log_w, dim=0))"
+END, LOG_K = "return total - math.log(num_samples)", " - math.log(num_samples)"
+SUM, BOUND = "torch.logsumexp(log_w, dim=0)", "torch.logsumexp(log_w, dim=0) - math.log(len(log_w))"
+CASES = ("usual", "one chunk")
+NO_DRAWS = ("decodes_the_mean", "samples_from_the_prior", "one_z_for_the_batch", "samples_shared_across_the_batch")
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    """151 samples in chunks of 32 (the last one is short), 61 samples in one chunk of at most 200."""
+    inputs = draw_model(rng)
+    rows = torch.arange(len(inputs["x"]))
+    cases = {n: {"arguments": a, "rows": rows, "shape": [len(rows)]} for n, a in zip(CASES, ([151, 32], [61, 200]))}
+    return inputs | {"signature": "log_likelihood(model, x, num_samples, chunk)", "cases": cases, "kind": "images"}
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+
+def value(points: int) -> Behavior:
+    """The estimate at all the samples that were decoded, in every chunking."""
+
+    def judge(seen: Seen) -> Finding:
+        for name in CASES:
+            num_samples, chunk = seen.inputs["cases"][name]["arguments"]
+            if "trouble" in seen.outputs[name]:
+                message = f"With {num_samples} samples and chunk = {chunk}: {seen.outputs[name]['trouble']}"
+                return failed("value", message, "fewer_samples_than_a_chunk")
+            finding = wrong(calls_of(seen)[name], num_samples, chunk)
+            if finding:
+                return finding
+        return passed("value", "The estimate is that of all your samples together, in every chunking.")
+
+    def wrong(call: Sampled, k: int, chunk: int) -> Finding | None:
+        if call.changed_x:
+            return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
+        if call.z is None:
+            return failed("value", "The decoded latents cannot be told apart by example.", None, f"{k} for each example")
+        right, fault = call.stands_on(log_mean_exp) is not None, drawn_badly(call)
+        if fault and (right or call.agrees(call.z, log_mean_exp)):
+            return failed("value", "The samples are not independent draws of q(z|x).", fault, "K independent draws for each example")
+        if right:
+            return None
+        count = len(call.z)
+        if count != k and (call.agrees(call.z, log_mean_exp) or call.agrees(call.z, lambda log_w: torch.logsumexp(log_w, 0) - math.log(k))):
+            short = "last_chunk_left_out" if count == k - k % chunk else "num_samples_ignored"
+            name = short if count < k else "more_samples_than_asked"
+            return failed("value", f"There are {count} samples where num_samples is {k}.", name, str(k), str(count))
+        finding = off("The estimate", "one value for each example", call.value, log_mean_exp(call.truth.log_w(call.z)))
+        return replace(finding, also=(fault,) if fault else ())
+
+    def view(outputs: dict[str, Any]) -> Any:
+        return [found.get("value", "stops") for found in outputs.values()]
+
+    return Behavior("value", points, judge, view, rtol=RTOL, atol=ATOL)
+
+
+def drawn_badly(call: Sampled) -> str | None:
+    """The mistake by which the samples of all chunks together are not K independent draws of q for each example."""
+    noise = call.truth.noise(call.z)[:, 0]
+    if len(torch.unique(noise.mul(1e4).round(), dim=0)) < 0.9 * len(noise) and float(noise.square().mean()) > 1e-4:
+        return "same_samples_in_every_chunk"
+    fault = samples_fault(call.z[None], call.truth.mu, call.truth.log_sigma)
+    return fault if fault in NO_DRAWS else None
+
+
+def memory(seen: Seen) -> Finding:
+    call, chunk = calls_of(seen)["usual"], seen.inputs["cases"]["usual"]["arguments"][1]
+    largest = max(call.sizes, default=0)
+    if largest > chunk * call.batch:
+        got = f"{largest // call.batch} samples of each example at once"
+        return failed("memory", "More samples are decoded at once than chunk allows.", "chunk_ignored", f"at most {chunk} at once", got)
+    if not largest:
+        return failed("memory", "Your code never decodes anything.")
+    return passed("memory", f"At most {chunk} samples of each example are decoded at once.")
+
+
+def encoder(seen: Seen) -> Finding:
+    batch = calls_of(seen)["usual"].batch
+    encoded = sum(part.numel() for part in seen.outputs["usual"]["encoded"])  # one pixel of each row was kept
+    if encoded > batch:
+        return failed("encoder", "An example is encoded again and again.", "encodes_for_each_chunk", f"{batch} rows", f"{encoded} rows")
+    if encoded < batch:
+        return failed("encoder", "There are examples that your code never encodes.", None, f"{batch} rows", f"{encoded} rows")
+    return passed("encoder", "Each example is encoded once.")
+
+
+def graph(seen: Seen) -> Finding:
+    if seen.outputs["usual"]["graph"]:
+        message = "The result carries a graph, so every chunk's activations stay in memory."
+        return failed("graph", message, "keeps_the_graph", "no graph", "a graph")
+    return passed("graph", "No graph is kept.")
+
+
+# --- mistakes ------------------------------------------------------------------------------------
+
+
+def listed(part: str, end: str) -> tuple[Edit, ...]:
+    """A list of what each chunk gives, and what is made of it."""
+    return (START, "parts = []"), (ADD, f"parts.append({part})"), (END, f"return {end}")
+
+
+MISTAKES = (
+    Mistake("chunks_averaged", "The bounds of the chunks are averaged.",
+            "The mean of logarithms is too low: it is L_chunk, not L_K. Add up the weights of all chunks (logaddexp), and take one "
+            "logarithm.",
+            listed(BOUND, "torch.stack(parts).mean(dim=0)"), listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(chunk)"),
+            listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(num_samples)"), listed(SUM, "torch.stack(parts).mean(dim=0)")),
+    Mistake("chunks_equally_weighted", "A short last chunk counts as much as a full one.",
+            "Add up sums of weights, not means; subtract log K once, at the end.",
+            listed(BOUND, "torch.logsumexp(torch.stack(parts), dim=0) - math.log(len(parts))")),
+    Mistake("mean_of_logs", "This is the mean of the log-weights, the ELBO.", "logsumexp over all K samples, minus log K.",
+            listed("log_w", "torch.cat(parts).mean(dim=0)")),
+    Mistake("log_k_missing", "log K is not subtracted.", "Subtract log(num_samples) at the end.", (LOG_K, "")),
+    Mistake("log_of_the_chunk", "The logarithm of the chunk is subtracted, not that of all samples.",
+            "Subtract log(num_samples), once, at the end.", (LOG_K, " - math.log(chunk)"), (LOG_K, " - math.log(len(log_w))"),
+            (LOG_K, " - math.log(-(-num_samples // chunk))"), (LOG_K, " - math.log(-(-num_samples // chunk) * chunk)")),
+    Mistake("last_chunk_only", "Only the last chunk counts.", "Keep the logsumexp so far and add the next one: torch.logaddexp.",
+            (ADD, f"total = {SUM}"), ((ADD, f"total = {SUM}"), (LOG_K, " - math.log(len(log_w))"))),
+    Mistake("last_chunk_left_out", "The last, smaller chunk is left out.",
+            "num_samples need not be a multiple of chunk: its size is min(chunk, num_samples - done).",
+            ((LOOP, "for _ in range(max(1, num_samples // chunk)):"), (SIZE, "min(chunk, num_samples)"))),
+    Mistake("fewer_samples_than_a_chunk", "It stops where all samples fit into one chunk.",
+            "chunk is the largest number of samples at once, and may be larger than num_samples: take min(chunk, num_samples - done).",
+            ((LOOP, "for start in range(chunk, num_samples + chunk, chunk) if chunk < num_samples else ():"),
+             (SIZE, "min(chunk, num_samples - start + chunk)"), (END, f"assert len(log_w)\n    {END}"))),
+    Mistake("more_samples_than_asked", "More samples were drawn than asked for.",
+            "The last chunk's size is min(chunk, num_samples - done).", (SIZE, "chunk")),
+    Mistake("starts_from_zero", "The running sum of logarithms starts at 0, which is log 1.",
+            "A sum of weights starts at 0, so its logarithm starts at -infinity: use float('-inf'), or begin with the first chunk.",
+            (START, "total = torch.zeros(len(x))")),
+    Mistake("sum_of_chunks", "The logarithms of the chunks are added up.",
+            "That multiplies sums. Add the sums themselves: torch.logaddexp.",
+            ((START, "total = torch.zeros(len(x))"), (ADD, f"total = total + {SUM}")),
+            ((START, "total = torch.zeros(len(x))"), (ADD, f"total = total + {BOUND}"), (LOG_K, ""))),
+    Mistake("best_sample_only", "Only the largest weight counts.", "logsumexp adds up all weights.",
+            ((ADD, "total = torch.maximum(total, log_w.max(dim=0).values)"), (LOG_K, "")),
+            (ADD, "total = torch.maximum(total, log_w.max(dim=0).values)")),
+    Mistake("bound_negated", "The sign is turned.", "Return log p(x), which is negative for binary images.", wrapped("-value")),
+    Mistake("exp_underflows", "exp(log w) is 0 in floating point.", "Add up weights in logarithms: logsumexp and logaddexp.",
+            ((START, "total = torch.zeros(len(x))"), (ADD, "total = total + log_w.exp().sum(dim=0)"),
+             (END, "return torch.log(total / num_samples)")),
+            *(((START, "total = torch.zeros(len(x))"), (ADD, "total = total + log_w.exp().sum(dim=0)"),
+               (END, f"return torch.log(total / num_samples + {tiny})")) for tiny in (1e-8, 1e-6, 1e-10, 1e-12, 1e-30))),
+    Mistake("averaged_over_the_batch", "The batch is averaged or summed, too.", "Return one estimate for each example, shape (batch,).",
+            wrapped("value.mean()"), wrapped("value.sum()")),
+    Mistake("num_samples_ignored", "Fewer samples were drawn than asked for.", "All chunks together hold num_samples samples.",
+            ((LOOP, "for start in range(0, min(num_samples, 50), chunk):"), (SIZE, "min(chunk, 50 - start)"),
+             (LOG_K, " - math.log(min(num_samples, 50))"))),
+    Mistake("decodes_the_mean", "The mean of q is decoded in place of samples.", "Draw from q: qz.sample((size,)).",
+            (DRAW, f"z = qz.mean.expand({SIZE}, -1, -1)")),
+    Mistake("samples_from_the_prior", "The samples come from the prior.", "Draw from q(z|x) and divide by its density.",
+            (DRAW, DRAW.replace("qz", "pz"))),
+    Mistake("same_samples_in_every_chunk", "Every chunk holds the same samples.",
+            "Draw anew in each pass of the loop, and set no seed in it.", (DRAW, f"torch.manual_seed(0)\n        {DRAW}")),
+    Mistake("one_z_for_the_batch", "All examples of the batch get the same latents.",
+            "Each x has a q(z|x) of its own: draw from it, shape (size, batch, M).", (DRAW, f"{DRAW}[:, :1].expand(-1, len(x), -1)")),
+    Mistake("samples_shared_across_the_batch", "All examples share the same noise.", "Draw noise of shape (size, batch, M).",
+            (DRAW, f"z = qz.mean + qz.stddev * torch.randn({SIZE}, 1, qz.mean.shape[1])")),
+    Mistake("changes_its_inputs", "x is changed in place.", "Make a new tensor.", (START, f"x.clamp_(0.01, 0.99)\n    {START}")),
+    Mistake("chunk_ignored", "All samples are decoded at once.",
+            "Decode at most chunk samples of each example at a time: 5,000 samples of 100 images are 1.6 GB of logits.",
+            ((LOOP, "for start in range(1):"), (SIZE, "num_samples"))),
+    Mistake("encodes_for_each_chunk", "The images are encoded anew for every chunk.",
+            "q(z|x) does not change: ask model.posterior(x) once, before the loop.", (DRAW, f"qz = model.posterior(x)\n        {DRAW}")),
+    Mistake("keeps_the_graph", "The result carries a graph.",
+            "Nothing is trained here. Without torch.no_grad() every chunk's activations stay in memory.", ("@torch.no_grad()\n", "")),
+)
+
+PIECE = "model.observation_model(z).log_prob(x).flatten(2).sum(-1) + (model.prior(len(x)).log_prob(z) - qz.log_prob(z)).sum(-1)"
+VARIANTS = {
+    "a list of logarithms": listed(SUM, "torch.logsumexp(torch.stack(parts), 0) - math.log(num_samples)"),
+    "all latents first, log-weights kept": body(
+        SOLUTION, "with torch.inference_mode():", "    qz, parts = model.posterior(x), []",
+        "    for z in qz.rsample((num_samples,)).split(chunk):", f"        parts.append({PIECE})",
+        "    result = torch.cat(parts).logsumexp(0) - math.log(num_samples)", "return result.clone()"),
+    "example by example": body(
+        SOLUTION, "values = []", "for one in x:", "    qz = model.posterior(one[None])", "    z = qz.sample((num_samples,))",
+        "    log_px = [model.observation_model(c).log_prob(one[None]).flatten(1).sum(1) for c in z.split(chunk)]",
+        "    log_w = torch.cat(log_px) + (model.prior(1).log_prob(z) - qz.log_prob(z)).sum((1, 2))",
+        "    values.append(log_w.logsumexp(0) - math.log(num_samples))", "return torch.stack(values)"),
+    "detached at the end of each chunk, the result in float64": (
+        ("@torch.no_grad()\n", ""), (f"torch.logaddexp(total, {SUM})", f"torch.logaddexp(total, {SUM}.detach())"),
+        (END, "return (total - math.log(num_samples)).double()")),
+}
+
+HINTS = (
+    "The sum over 5,000 weights can be taken in pieces. What do you have to remember from one piece to the next?",
+    "One number for each example: the logsumexp of all weights so far. torch.logaddexp adds the next piece to it. Subtract log K "
+    "once, at the end.",
+    "Encode once. For each piece: z = qz.sample((size,)), log_w (size, batch), piece = logsumexp(log_w, 0); "
+    "total = piece, then logaddexp(total, piece). The last piece may be smaller. All under torch.no_grad().",
+)
+
+EXERCISES = (
+    Exercise(
+        name="iwae.log_likelihood",
+        target="log_likelihood",
+        title="log p(x) from many samples, in bounded memory",
+        read_on="Lecture 02, the test log-likelihood",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.probe_sampled, replay=partial(replay, names=CASES, whole=True),
+        brief=brief,
+        laws=(value(2), *(Behavior(law.__name__, 1, law, after="value", own=True) for law in (memory, encoder, graph))),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": ""},
+    ),
+)

@@ -1,0 +1,205 @@
+"""Exercise 2h: a posterior sample by resampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.exercises.laws import Summary, shown, untouched
+from autograder.exercises.pictures import furthest
+from autograder.units.iwae import PREAMBLE
+from autograder.units.iwae.probes import probe_resample
+
+SOLUTION = '''\
+def resample(z: Tensor, log_w: Tensor, num_draws: int) -> Tensor:
+    """Draws from the candidates z (K, batch, M) of each example by their weights, log_w (K, batch); shape (num_draws, batch, M)."""
+    index = Categorical(logits=log_w.T).sample((num_draws,))  # (num_draws, batch)
+    return z[index, torch.arange(z.shape[1])]
+'''
+DRAWS = 3_000
+FAR_OFF = 110  # of Pearson's statistic with 35 degrees of freedom: above that with probability 1e-9
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    """Candidates (K, batch, M), and log-weights none of which is hopeless: each is drawn some five times or more."""
+    return {"z": torch.randn(8, 5, 3, generator=rng), "log_w": -1.0 - 4.8 * torch.rand(8, 5, generator=rng), "num_draws": DRAWS}
+
+
+# --- which candidates were drawn -----------------------------------------------------------------
+
+
+def counts(record: dict[str, Any]) -> Tensor | None:
+    """How often each candidate was drawn, (K, batch); None where a draw is none of its own example's candidates."""
+    z, got = record["z"].double(), record["value"].double()
+    if got.shape != (DRAWS, *z.shape[1:]) or not got.isfinite().all():
+        return None
+    which = torch.cdist(got.transpose(0, 1), z.transpose(0, 1)).argmin(-1)  # (batch, draws)
+    if float((z[which.T, torch.arange(z.shape[1])] - got).abs().max()) > 1e-5:
+        return None
+    return torch.stack([torch.bincount(k, minlength=len(z)) for k in which], dim=1).double()
+
+
+def follow(log_w: Tensor, drawn: Tensor | None) -> bool:
+    """Whether the candidates were drawn in proportion to their weights."""
+    want = DRAWS * torch.softmax(log_w.double(), 0)
+    return drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF
+
+
+def signs(seen: Seen) -> tuple[str, ...]:
+    """What the calls show whatever was drawn: arguments that change, and draws that vary but not from call to call."""
+    first, again = seen.outputs["usual"]["value"], seen.outputs["again"].get("value")
+    same = again is not None and DRAWS in first.shape and torch.equal(first, again)
+    same = same and bool(first.std(first.shape.index(DRAWS)).nan_to_num().any())
+    changed = not untouched(seen.inputs, seen.outputs["usual"]["after"])
+    return ("changes_its_inputs",) * changed + ("same_samples_in_every_call",) * same
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+
+def judge_picks(seen: Seen) -> Finding:
+    usual = seen.outputs["usual"]
+    shape, got = [DRAWS, *usual["z"].shape[1:]], usual["value"]
+    if counts(usual) is None:
+        message = "A draw is none of its example's candidates."
+        message = message if list(got.shape) == shape else f"The draws have shape {list(got.shape)}."
+        return Finding("picks", False, message, (), f"shape {shape}, each entry one of its example's candidates", shown(got), signs(seen))
+    if "changes_its_inputs" in signs(seen):
+        return failed("picks", "Your code changes z or log_w in place.", "changes_its_inputs", "arguments as they were", "others")
+    return passed("picks", "Each draw is one of its own example's candidates.")
+
+
+def judge_weights(seen: Seen) -> Finding:
+    expected, same = "draws in proportion to the normalized weights", tuple(s for s in signs(seen) if s != "changes_its_inputs")
+    if not follow(seen.inputs["log_w"], counts(seen.outputs["usual"])):
+        return Finding("weights", False, "The draws do not follow the normalized weights.", (), expected, "other proportions", same)
+    if same:
+        return failed("weights", "Two calls drew exactly the same.", *same, "fresh draws", "the same again")
+    return passed("weights", "Each candidate is drawn as often as its weight says.")
+
+
+def judge_far(seen: Seen) -> Finding:
+    """The same with log-weights whose exponentials are 0."""
+    far, log_w = seen.outputs["far"], seen.inputs["log_w"]
+    if "trouble" not in far and follow(log_w, counts(far)):
+        return passed("extremes", "Log-weights of 784 pixels are no trouble.")
+    message = f"With log-weights near -900{': ' + far['trouble'] if 'trouble' in far else ' the draws do not follow the weights.'}"
+    return failed("extremes", message, "exp_underflows" if follow(log_w, counts(seen.outputs["usual"])) else None)
+
+
+def moments(record: dict[str, Any]) -> Any:
+    """A view: the shape, and the mean draw of each example with the mean products of its latents."""
+    if "trouble" in record:
+        return "stops"
+    draws = record["value"].double()
+    draws = draws if draws.shape[1:] == record["z"].shape[1:] else draws.flatten(0, -2)
+    mean, products, squares = draws.mean(0), *(torch.einsum("n...i,n...j->...ij", t, t) / len(draws) for t in (draws, draws**2))
+    values = torch.cat([mean, products.flatten(-2)], dim=-1)
+    spread = torch.cat([products.diagonal(dim1=-2, dim2=-1), squares.flatten(-2)], dim=-1) - values**2
+    return list(record["value"].shape), Summary(values, (spread.clamp(min=0) / len(draws)).sqrt())
+
+
+def usual(outputs: dict[str, Any]) -> Any:
+    return moments(outputs["usual"])
+
+
+def far(outputs: dict[str, Any]) -> Any:
+    """And whether each draw is a candidate."""
+    return moments(outputs["far"]), "value" in outputs["far"] and counts(outputs["far"]) is not None
+
+
+PICK = "Categorical(logits=log_w.T).sample((num_draws,))"
+TAKE = "z[index, torch.arange(z.shape[1])]"
+LOGITS = "logits=log_w.T"
+
+MISTAKES = (
+    Mistake("picks_of_another_example", "A draw is another example's candidate.",
+            "Index samples and batch together: z[index, torch.arange(batch)], with index of shape (num_draws, batch).",
+            (TAKE, "z.flatten(0, 1)[index]")),
+    Mistake("latents_apart", "Each latent is drawn by itself.", "A draw is a whole candidate: the same index k for all its M latents.",
+            ((".sample((num_draws,))", ".sample((num_draws, z.shape[2])).transpose(1, 2)"),
+             (TAKE, "torch.stack([z[index[..., m], torch.arange(z.shape[1]), m] for m in range(z.shape[2])], dim=-1)"))),
+    Mistake("averaged_over_the_samples", "The candidates are averaged.",
+            "A sample of the posterior is one of the candidates; their mean need not be a probable z.",
+            body(SOLUTION, "return (torch.softmax(log_w, dim=0).unsqueeze(-1) * z).sum(dim=0).expand(num_draws, -1, -1)"),
+            body(SOLUTION, "return z.mean(dim=0).expand(num_draws, -1, -1)")),
+    Mistake("samples_not_weighted", "All candidates are drawn alike.", "Draw candidate k with its normalized weight as the probability.",
+            (LOGITS, "logits=0 * log_w.T")),
+    Mistake("weights_inverted", "The least probable candidates are drawn most.",
+            "The probabilities are softmax(log_w, 0), without a minus.",
+            (LOGITS, "logits=-log_w.T")),
+    Mistake("weights_over_the_batch", "The weights are normalized over the batch.",
+            "The K candidates of one example share the probability 1. Categorical wants them in its last dimension: log_w.T.",
+            (LOGITS, "probs=torch.softmax(log_w, dim=1).T")),
+    Mistake("best_sample_only", "The largest weight is taken every time.",
+            "That is a maximum, and no sample of the posterior. Draw with the weights.",
+            (PICK, "log_w.argmax(dim=0).expand(num_draws, -1)")),
+    Mistake("log_weights_for_weights", "Log-weights are used as if they were weights.",
+            "Categorical(logits=log_w.T), or probs=softmax(log_w, 0).T.",
+            (LOGITS, "probs=-log_w.T")),
+    Mistake("weights_squared", "The weights are squared.", "The probabilities are the normalized weights themselves.",
+            (LOGITS, "logits=2 * log_w.T")),
+    Mistake("one_pick_for_all_examples", "All examples draw the same index.", "Each example has weights of its own, and draws for itself.",
+            (PICK, "Categorical(logits=log_w[:, 0]).sample((num_draws, 1)).expand(-1, z.shape[1])"),
+            (PICK, "Categorical(logits=log_w.mean(dim=1)).sample((num_draws, 1)).expand(-1, z.shape[1])")),
+    Mistake("exp_underflows", "With log-weights of 784 pixels exp(log_w) is 0.",
+            "Hand over logarithms, Categorical(logits=...), or normalize with softmax.",
+            (PICK, "torch.multinomial(log_w.exp().T, num_draws, replacement=True).T"),
+            (LOGITS, "probs=(log_w.exp() if log_w.exp().sum() > 0 else torch.ones_like(log_w)).T")),
+    Mistake("samples_and_batch_swapped", "The batch stands first.", "The result has shape (num_draws, batch, M).",
+            wrapped("value.transpose(0, 1)")),
+    Mistake("same_samples_in_every_call", "Every call draws the same.", "Set no seed inside the function.",
+            wrapped("value", "torch.manual_seed(0)")),
+    Mistake("changes_its_inputs", "An argument is changed in place.", "Make a new tensor.",
+            wrapped("value", "given[0][:1] = 0")),
+)
+
+VARIANTS = {
+    "multinomial": body(SOLUTION, "index = torch.multinomial(log_w.softmax(0).T, num_draws, replacement=True)",
+                        "return torch.stack([z[index[b], b] for b in range(z.shape[1])], dim=1)"),
+    "Gumbel's maximum": body(SOLUTION, "noise = -torch.log(-torch.log(torch.rand(num_draws, *log_w.shape)))",
+                             "index = (log_w + noise).argmax(1)",
+                             "return torch.gather(z, 0, index.unsqueeze(-1).expand(-1, -1, z.shape[2]))"),
+    "systematic": body(SOLUTION, "steps = (torch.arange(num_draws)[:, None] + torch.rand(1, z.shape[1])) / num_draws",
+                       "edges = log_w.softmax(0).cumsum(0)", "index = (steps[:, None] > edges[:-1]).sum(1)",
+                       "index = torch.stack([column[torch.randperm(num_draws)] for column in index.T], dim=1)",
+                       "return z[index, torch.arange(z.shape[1])]"),
+    "a loop over examples": body(
+        SOLUTION, "picks = [z[Categorical(logits=log_w[:, b]).sample((num_draws,)), b] for b in range(z.shape[1])]",
+        "return torch.stack(picks, dim=1)"),
+}
+
+HINTS = (
+    "Each example has K candidates with normalized weights. Draw an index for it with these probabilities, as often as asked.",
+    "torch.distributions.Categorical(logits=...) takes log-weights as they are, with the K candidates in the last dimension: log_w.T.",
+    "index = Categorical(logits=log_w.T).sample((num_draws,)); return z[index, torch.arange(z.shape[1])]",
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """How often each candidate of the example that is furthest off was drawn, beside its weight."""
+    case = "far" if follow(inputs["log_w"], counts(outputs["usual"])) and "value" in outputs["far"] else "usual"
+    drawn = counts(outputs[case])
+    if drawn is None:
+        raise ValueError("nothing to draw")
+    return furthest(ax, drawn.T / DRAWS, torch.softmax(inputs["log_w"].double(), 0).T, "candidate", "share of the draws")
+
+
+EXERCISES = (
+    Exercise(
+        name="iwae.resample",
+        target="resample",
+        title="A posterior sample by resampling",
+        read_on="Lecture 02, the posterior that the weights know",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_resample,
+        laws=(
+            Behavior("picks", 1, judge_picks, usual, sound=lambda view: False),
+            Behavior("weights", 2, judge_weights, usual, after="picks", sound=lambda view: False),
+            Behavior("extremes", 1, judge_far, far, after="weights", sound=lambda view: view[1]),
+        ),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)

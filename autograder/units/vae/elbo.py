@@ -1,0 +1,262 @@
+"""Exercise 1d, the diagnostics: log p(x|z), the KL and the ELBO of each example."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
+from autograder.exercises.laws import close, shown
+from autograder.units.vae import PREAMBLE
+from autograder.units.vae.inference import FORMS, SOLUTION, TERMS, Call, Calls, brief, draw, over_calls, replay
+from autograder.units.vae.inference_variants import VARIANTS
+from autograder.units.vae.probes import probe_inference
+
+RTOL, ATOL = 2e-5, 3e-3  # sums over 784 pixels in float32
+
+
+def same(got: Tensor, want: Tensor) -> bool:
+    return close(got, want, RTOL, ATOL) or torch.equal(got, want)  # two that underflowed alike
+
+
+def diagnostic(name: str, points: int, right, expected, what: str) -> Behavior:
+    """One diagnostic, at the latents that were decoded or on average over samples of its own.
+
+    Arguments:
+        right: ``right(call)``: the values that it may have. expected: ``expected(calls)``: its expectation, and the variance of that.
+    """
+
+    def judge(seen: Seen) -> Finding:
+        calls = Calls.of(seen)
+        if trouble := calls.calls[0].record.get("diagnostics_trouble"):
+            return failed(name, trouble)
+        finding = over_calls(calls, lambda call: in_call(call))
+        if not finding.passed and not finding.mistakes and calls.averages_to(name, *expected(calls)):
+            finding = passed(name, f"{what} is right on average over its samples.")
+        if name == "log_px" and finding.passed and calls.changed_x:
+            return failed(name, "Your code changes x in place.", "changes_its_inputs")
+        return finding
+
+    def in_call(call: Call) -> Finding:
+        got, wanted = getattr(call, name), right(call)
+        if any(same(got, want) for want in wanted):
+            return passed(name, f"{what} is right for each example.")
+        want = wanted[0] if wanted else call.truth.log_px(call.z[0])
+        return wrong(name, got, want)
+
+    return Behavior(name, points, judge, lambda outputs: diagnostics(outputs, name), rtol=RTOL, atol=ATOL)
+
+
+def diagnostics(outputs: dict, name: str) -> list[Tensor]:
+    """What is compared of the calls: of many copies of the examples only the first time."""
+    return [record[name] for record in (*outputs["calls"], *outputs["tiled"][:1])]
+
+
+def wrong(name: str, got: Tensor, want: Tensor) -> Finding:
+    if got.shape != want.shape:
+        message = f"diagnostics['{name}'] must have one value for each example, shape {list(want.shape)}; yours has {list(got.shape)}."
+    elif not got.isfinite().all():
+        message = f"diagnostics['{name}'] is not finite (NaN or infinity)."
+    else:
+        message = f"diagnostics['{name}'] has the wrong values."
+    return failed(name, message, None, shown(want), shown(got))
+
+
+def elbo_in(call: Call) -> list[Tensor]:
+    """log_px - kl in terms of the student's own two, so that their mistakes are not charged twice; and of the right two."""
+    batch = call.truth.x.shape[:1]
+    own = [call.log_px - call.kl] if {call.log_px.numel(), call.kl.numel()} <= {1, *batch} else []
+    return [o for o in own if o.shape == batch] + [lp - k for lp in call.right_log_px() for k in call.right_kl()]
+
+
+def judge_detached(seen: Seen) -> Finding:
+    first = seen.outputs["calls"][0]
+    if not first["with_graph"]:
+        return passed("detached", "The diagnostics carry no graph.")
+    if first["no_grad_used"]:
+        # Meant to be detached, as in the well-known notebook: said, and not charged.
+        return passed("detached", "The diagnostics were meant to be detached, but still carry the graph.", "no_grad_does_not_detach")
+    return failed("detached", f"{', '.join(first['with_graph'])} still carry the graph of the whole forward pass.",
+                  "diagnostics_carry_the_graph", "detached tensors", "requires_grad=True")
+
+
+LOG_PX, KL, DIFFERENCE, OBJECTIVE = "reduce(px.log_prob(x))", "kl = reduce(", "elbo = log_px - kl", "beta_elbo = log_px - self.beta * kl"
+DIAGNOSTICS = 'diagnostics = {"elbo": elbo.detach(), "log_px": log_px.detach(), "kl": kl.detach()}'
+
+MISTAKES = (
+    Mistake("mean_over_pixels", "log p(x|z) is averaged over pixels where it has to be summed.",
+            "Independent pixels multiply, so their log-probabilities add up. An average makes the KL 784 times too heavy.",
+            (LOG_PX, "px.log_prob(x).flatten(1).mean(dim=1)")),
+    Mistake("mean_over_latents", "The KL is averaged over latents where it has to be summed.",
+            "The latents of a diagonal Gaussian are independent: their KLs add up.",
+            (KL, "kl = torch.mean(dim=-1, input=")),
+    Mistake("log_px_negated", "log_px has the wrong sign.",
+            "px.log_prob(x) is the log-probability already, below zero for binary pixels; binary cross-entropy is its negative.",
+            (LOG_PX, "-reduce(px.log_prob(x))")),
+    Mistake("batch_mean_of_log_px", "log_px is averaged over the batch before anything else.",
+            "Keep one value for each example; only the loss takes the mean over the batch.",
+            (LOG_PX, "reduce(px.log_prob(x)).mean()"),
+            (LOG_PX, "reduce(px.log_prob(x)).mean().repeat(len(x))")),
+    Mistake("batch_mean_of_kl", "The KL is averaged over the batch before anything else.",
+            "Keep one value for each example; only the loss takes the mean over the batch.",
+            (KL, "kl = (lambda terms: reduce(terms).mean())(")),
+    Mistake("batch_sum", "A diagnostic is summed over the batch.",
+            "Sum over pixels or latents and keep the batch dimension.",
+            (LOG_PX, "px.log_prob(x).sum()")),
+    Mistake("squared_error_for_log_px", "A squared error stands where log p(x|z) belongs.",
+            "The pixels are Bernoulli: use px.log_prob(x).",
+            (LOG_PX, "-reduce((x - px.mean) ** 2)")),
+    Mistake("probability_for_log_px", "p(x|z) stands where its logarithm belongs.",
+            "Stay with logarithms: the probability of 784 pixels is zero in floating point.",
+            (LOG_PX, "reduce(px.log_prob(x)).exp()")),
+    Mistake("density_underflows", "The product over 784 pixels underflows to zero before the logarithm is taken.",
+            "Add up log-probabilities in place of multiplying probabilities.",
+            (LOG_PX, "px.log_prob(x).exp().flatten(1).prod(dim=1).log()")),
+    Mistake("decodes_the_mean", "log p(x|z) is taken at the mean of q(z|x), not at a sample.",
+            "The ELBO is an expectation over z ~ q(z|x): use the px that the model made from the sample z.",
+            (LOG_PX, "reduce(model.observation_model(qz.mu).log_prob(x))")),
+    Mistake("bits_for_nats", "These are bits, and nats are asked for.",
+            "All logarithms in this course are natural: do not divide by log 2.",
+            ((LOG_PX, "reduce(px.log_prob(x)) / math.log(2)"), (KL, "kl = 1 / math.log(2) * reduce("))),
+    Mistake("log_px_and_kl_swapped", "log_px and kl have changed places in the diagnostics.",
+            "Each value belongs under its own name.",
+            (DIAGNOSTICS, 'diagnostics = {"elbo": elbo.detach(), "log_px": kl.detach(), "kl": log_px.detach()}')),
+    Mistake("beta_inside_kl", "The diagnostic kl contains beta.",
+            "kl is the KL itself, whatever beta is; beta appears in the loss alone.",
+            (KL, "kl = self.beta * reduce("),
+            ((KL, "kl = self.beta * reduce("), (OBJECTIVE, "beta_elbo = log_px - kl"))),
+    Mistake("beta_in_elbo", "elbo contains beta.",
+            "The ELBO is log_px - kl, a bound on log p(x) for any beta; beta appears in the loss alone.",
+            (DIFFERENCE, "elbo = log_px - self.beta * kl")),
+    Mistake("elbo_and_beta_elbo_swapped", "elbo and beta_elbo are swapped.",
+            "The loss takes beta_elbo = log_px - beta * kl; the diagnostic elbo = log_px - kl has no beta.",
+            ((" elbo = log_px - kl\n", " elbo = log_px - self.beta * kl\n"), (OBJECTIVE, "beta_elbo = log_px - kl"))),
+    Mistake("elbo_is_log_px", "elbo is log_px alone; the KL is missing.",
+            "elbo = log_px - kl.",
+            (DIFFERENCE, "elbo = log_px")),
+    Mistake("elbo_is_kl", "elbo is the KL alone; log_px is missing.",
+            "elbo = log_px - kl.",
+            (DIFFERENCE, "elbo = -kl")),
+    Mistake("elbo_negated", "elbo has the wrong sign.",
+            "elbo = log_px - kl; only the loss takes a minus sign.",
+            (DIFFERENCE, "elbo = kl - log_px")),
+    Mistake("kl_added", "The KL is added where it has to be subtracted.",
+            "ELBO = log_px - kl: the KL is the price of an approximate posterior away from the prior.",
+            ((DIFFERENCE, "elbo = log_px + kl"), (OBJECTIVE, "beta_elbo = log_px + self.beta * kl"))),
+    Mistake("kl_sign_flipped", "The KL has the wrong sign.",
+            "kl = log q(z|x) - log p(z), q first, and its mean is never negative.",
+            (KL, "kl = -reduce(")),
+    Mistake("kl_reversed", "This is KL(p||q), and KL(q||p) is asked for.",
+            "The expectation is over z ~ q(z|x), and q stands first: kl_divergence(qz, pz).",
+            (TERMS, "qz.log_sigma + (1 + qz.mu**2) / (2 * qz.sigma**2) - 0.5")),
+    Mistake("log_variance_for_log_sigma", "The closed-form KL reads log_sigma as a log-variance.",
+            "With log_sigma given, sigma^2 = exp(2 log_sigma) and log sigma^2 = 2 log_sigma.",
+            (TERMS, "-0.5 * (1 + qz.log_sigma - qz.mu**2 - qz.log_sigma.exp())")),
+    Mistake("variance_for_standard_deviation", "The closed-form KL has sigma where it needs sigma squared.",
+            "KL = sum of (sigma^2 + mu^2 - 1) / 2 - log sigma.",
+            (TERMS, "0.5 * (qz.sigma + qz.mu**2 - 1) - qz.log_sigma")),
+    Mistake("missing_half_in_kl", "The KL is twice what it should be: a factor 1/2 is missing.",
+            "KL = sum of (sigma^2 + mu^2 - 1 - log sigma^2) / 2.",
+            (TERMS, "qz.sigma**2 + qz.mu**2 - 1 - 2 * qz.log_sigma"), (KL, "kl = 2 * reduce(")),
+    Mistake("kl_without_log_sigma", "The closed-form KL lacks its term -log sigma.",
+            "KL = sum of (sigma^2 + mu^2 - 1) / 2 - log sigma.",
+            (TERMS, "0.5 * (qz.sigma**2 + qz.mu**2 - 1)")),
+    Mistake("prior_missing_in_kl", "The KL lacks the prior.",
+            "kl = log q(z|x) - log p(z).",
+            (TERMS, "qz.log_prob(z)")),
+    Mistake("posterior_missing_in_kl", "The KL lacks the approximate posterior.",
+            "kl = log q(z|x) - log p(z).",
+            (TERMS, "-pz.log_prob(z)")),
+    Mistake("kl_terms_added", "log q(z|x) and log p(z) are added where their difference is needed.",
+            "kl = log q(z|x) - log p(z).",
+            (TERMS, "qz.log_prob(z) + pz.log_prob(z)")),
+    Mistake("kl_clamped", "The KL's estimate is cut off at zero.",
+            "One sample of log q - log p may be negative; cutting it off makes the estimate too large on average.",
+            (KL, "kl = (lambda terms: reduce(terms).clamp(min=0))("), (KL, "kl = (lambda terms: reduce(terms).abs())(")),
+    Mistake("constant_in_kl", "The KL is off by a constant.",
+            "KL = sum of (sigma^2 + mu^2 - 1) / 2 - log sigma: the -1 belongs to each latent, and log 2 pi cancels.",
+            (TERMS, "0.5 * (qz.sigma**2 + qz.mu**2) - qz.log_sigma")),
+    Mistake("sigma_for_log_sigma", "The closed-form KL takes sigma where log sigma belongs.",
+            "With sigma given, the terms are sigma^2 and -log(sigma^2).",
+            (TERMS, "0.5 * (qz.sigma.exp() + qz.mu**2 - 1 - qz.sigma)")),
+    Mistake("prior_counted_twice", "log p(z) is counted twice.",
+            "The KL contains log p(z) already: elbo = log_px - kl.",
+            (DIFFERENCE, "elbo = log_px + reduce(pz.log_prob(z)) - kl")),
+    Mistake("no_grad_does_not_detach", "`with torch.no_grad():` does not detach tensors that are finished already.",
+            "Nothing is lost here. To drop the graph of a finished tensor call .detach() on it.",
+            (DIAGNOSTICS, 'with torch.no_grad():\n            diagnostics = {"elbo": elbo, "log_px": log_px, "kl": kl}')),
+    Mistake("batch_mean_before_subtracting", "One of the two terms is averaged over the batch before the subtraction.",
+            "Subtract example by example, log_px - kl, both of shape (batch,); the loss takes the mean afterwards.",
+            (DIFFERENCE, "elbo = log_px.mean() - kl"),
+            (DIFFERENCE, "elbo = log_px - kl.mean()")),
+    Mistake("batch_mean_of_elbo", "elbo is averaged over the batch.",
+            "The diagnostics keep one value for each example; the loss takes the mean.",
+            (DIFFERENCE, "elbo = (log_px - kl).mean()")),
+    Mistake("silent_broadcasting", "A (batch,) and a (batch, 1) tensor broadcast to (batch, batch).",
+            "Both terms must have shape (batch,): each sums over all dimensions but the first, without keepdim.",
+            (KL, "kl = torch.sum(dim=-1, keepdim=True, input="),
+            (DIFFERENCE, "elbo = log_px.unsqueeze(1) - kl")),
+    Mistake("scalar_diagnostics", "The diagnostics are single numbers.",
+            "Return one value for each example, shape (batch,); plots and averages are made from them later.",
+            (DIAGNOSTICS, 'diagnostics = {"elbo": elbo.mean().detach(), "log_px": log_px.mean().detach(), "kl": kl.mean().detach()}')),
+    Mistake("not_summed", "Dimensions are left that have to be summed.",
+            "Sum over all dimensions but the first: `reduce` does.",
+            (DIAGNOSTICS,
+             'terms = px.log_prob(x), qz.log_prob(z) - pz.log_prob(z)\n'
+             '        diagnostics = {"elbo": elbo.detach(), "log_px": terms[0].detach(), "kl": terms[1].detach()}')),
+    Mistake("wrong_shape", "A diagnostic has the wrong shape.",
+            "Each has the shape (batch,).",
+            (DIAGNOSTICS, 'diagnostics = {"elbo": elbo.detach(), "log_px": log_px.detach()[None], "kl": kl.detach()}')),
+    Mistake("diagnostics_carry_the_graph", "The diagnostics still carry the graph.",
+            "Append .detach(): values that are kept for plots would hold the memory of every batch's forward pass.",
+            (DIAGNOSTICS, 'diagnostics = {"elbo": elbo, "log_px": log_px, "kl": kl}')),
+    Mistake("state_drifts", "The result changes from call to call.",
+            "forward must not change the object: leave self.beta and other attributes alone.",
+            (OBJECTIVE, "beta_elbo = log_px - self.beta * kl\n        self.beta = self.beta + 0.1"),
+            (("self.beta = beta", "self.beta = beta\n        self.running = None"),
+             (DIFFERENCE, "self.running = log_px - kl if self.running is None else 0.9 * self.running.mean() + 0.1 * (log_px - kl)\n"
+                          "        elbo = self.running.detach()"))),
+    Mistake("changes_its_inputs", "x is changed in place.",
+            "Methods ending in an underscore and += overwrite their tensor; make a new one.",
+            ("outputs = model(x)", "outputs = model(x.clamp_(0.01, 0.99))")),
+    Mistake("flat_pixels_only", "This sums over one dimension only.",
+            "Images have shape (batch, 1, 28, 28): sum over all dimensions but the first, as `reduce` does.",
+            (LOG_PX, "px.log_prob(x).sum(dim=1)")),
+)
+
+PARTS = (
+    diagnostic("log_px", 1, Call.right_log_px, lambda calls: calls.expected_log_px, "log p(x|z)"),
+    diagnostic("kl", 1, Call.right_kl, lambda calls: (calls.truth.kl(), torch.tensor(0.0)), "The KL"),
+)
+
+
+def expected_elbo(calls: Calls) -> tuple[Tensor, Tensor]:
+    mean, variance = calls.expected_log_px
+    return mean - calls.truth.kl(), variance
+
+
+ELBO = replace(diagnostic("elbo", 2, elbo_in, expected_elbo, "elbo = log_px - kl"), after=("log_px", "kl"), own=True)
+
+# The loss is judged by vae.beta_elbo; here it tells a beta in the wrong place from two values that changed places.
+LOSS = Behavior("loss", 0, lambda seen: passed("loss"), lambda outputs: diagnostics(outputs, "loss"), rtol=RTOL, atol=ATOL)
+
+EXERCISES = (
+    Exercise(
+        name="vae.elbo",
+        target="VariationalInference",
+        title="The ELBO and its two parts, for each example",
+        read_on="Lecture 01, the evidence lower bound",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_inference, replay=replay, brief=brief, forms=FORMS,
+        kinds={"images": "", "flat": "flat_pixels_only"},
+        laws=(*PARTS, ELBO, Behavior("detached", 1, judge_detached, after=("log_px", "kl"), own=True), LOSS),
+        mistakes=MISTAKES, variants=VARIANTS,
+        hints=(
+            "The model's outputs hold everything: how well z explains x, and how far q(z|x) is from the prior.",
+            "log_px = log p(x|z) and kl = log q(z|x) - log p(z), each summed over all dimensions but the first: "
+            "one number for each example.",
+            "log_px = reduce(px.log_prob(x)); kl = reduce(qz.log_prob(z) - pz.log_prob(z)); elbo = log_px - kl.",
+        ),
+    ),
+)

@@ -1,0 +1,245 @@
+"""Exercises 3 and 4: recorded experiments in five tables.
+
+Trainings are short and random, so each demand has room: the differences between settings that are demanded here are several times
+smaller than what twenty seeds of the shortest training (ELBOLAB_FAST=1) gave.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+from autograder.exercises.exercise import Exercise, Finding, Mistake, failed, passed
+from autograder.exercises.results import (
+    MEASURED,
+    MISTAKES,
+    PREAMBLE,
+    ROUNDING,
+    VARIANTS,
+    Columns,
+    by_setting,
+    judge_table,
+    judge_values,
+    law,
+    unsound,
+)
+from autograder.exercises.tables import columns, probe
+
+BETAS = (0.1, 1.0, 10.0, 50.0)
+
+
+def show(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(set(values)))
+
+
+# --- is all of it there? -------------------------------------------------------------------------
+
+
+def depth_table(table: Columns) -> Finding:
+    networks = len(set(zip(table["hidden"], table["activation"])))
+    return judge_table(table, ("hidden", "activation"), networks >= 3, "at least 3 different networks", f"{networks} different")
+
+
+def classes_table(table: Columns) -> Finding:
+    enough = {2.0, 4.0, 10.0} <= set(table["classes"])
+    return judge_table(table, ("classes",), enough, "rows for 2, 4 and 10 classes", f"rows for {show(table['classes'])}")
+
+
+def latents_table(table: Columns) -> Finding:
+    widths = {latents for latents in table["latents"] if latents >= 1 and latents == round(latents)}
+    enough = len(widths) >= 4 and min(widths) <= 2 and max(widths) >= 20
+    expected = "at least 4 numbers of latents, from 1 or 2 up to 20 or more"
+    return judge_table(table, ("latents",), enough, expected, f"rows for {show(table['latents'])}")
+
+
+def autoencoder_table(table: Columns) -> Finding:
+    enough = {0.0, 1.0} <= set(table["beta"])
+    return judge_table(table, ("beta",), enough, "rows for beta = 0 and beta = 1", f"rows for {show(table['beta'])}")
+
+
+def sweep_table(table: Columns) -> Finding:
+    enough = set(BETAS) <= {round(beta, 6) for beta in table["beta"]}
+    return judge_table(table, ("beta",), enough, "rows for beta = 0.1, 1, 10 and 50", f"rows for {show(table['beta'])}")
+
+
+# --- what the rows say ---------------------------------------------------------------------------
+
+
+def active_units(table: Columns) -> Finding:
+    """Whole numbers between 0 and latents, and not 0 where the code carries nats."""
+    expected = "a whole number between 0 and latents"
+    for latents, kl, active in zip(table["latents"], table["kl"], table["active_units"]):
+        got = f"active_units = {active:g} with {latents:g} latents"
+        if not math.isfinite(active):
+            return failed("active_units", "A number of active units is not finite.", None, expected, got)
+        if active != round(active):
+            return failed("active_units", "active_units counts latents, so it is a whole number.", "variances_not_counted", expected, got)
+        if active > latents:
+            return failed("active_units", "There are more active units than latents.", "active_units_over_images", expected, got)
+        if active < 0 or (active == 0 and kl > 3):
+            return failed("active_units", f"The KL is {kl:.1f} nats, so some latent must be active.", None, "at least 1 active unit", got)
+    return passed("active_units", "Whole numbers, none above the number of latents.")
+
+
+def autoencoder_values(table: Columns) -> Finding:
+    """A whole table with sound rows, and loss = -(log_px - beta kl): at beta = 0 it is -log_px."""
+    whole, values = autoencoder_table(table), judge_values(table)
+    if not whole.passed or not values.passed:
+        return replace(whole if not whole.passed else values, behavior="values")
+    rows = by_setting(table, "beta")
+    off = {beta: row for beta, row in rows.items() if abs(row["loss"] + row["log_px"] - beta * row["kl"]) > ROUNDING}
+    if not off:
+        return passed("values", "The loss is the negative beta-ELBO: at beta = 0 it is -log_px.")
+    beta, row = min(off.items())
+    name, message = None, "loss must be -(log_px - beta kl), from the same evaluation as the rest of its row."
+    if beta_zero(table).misconception == "beta_not_used":  # two models trained with the same beta cannot have the losses of two
+        name = "beta_not_used"
+    elif all(abs(row["loss"] - row["log_px"] + beta * row["kl"]) <= ROUNDING for beta, row in rows.items()):
+        name, message = "loss_not_negated", "The loss has the wrong sign."
+    elif all(abs(row["loss"] + row["elbo"]) <= ROUNDING for row in rows.values()):
+        name, message = "loss_with_the_wrong_beta", "The loss of beta = 0 contains the KL."
+    return failed("values", message, name, f"loss = {beta * row['kl'] - row['log_px']:.2f} at beta = {beta:g}", f"loss = {row['loss']:.2f}")
+
+
+def beta_zero(table: Columns) -> Finding:
+    """Without its price the code grows: a larger KL, and an ELBO that is not better.
+
+    After the shortest training (100 steps) the KL at beta = 0 was 1.7 to 10 times that at beta = 1, 5 times in the
+    median; after 1,500 steps far more. Little is demanded here, because the loss of the row shows a wrong beta exactly.
+    """
+    if fault := (unsound(table) if autoencoder_table(table).passed else autoencoder_table(table)):
+        return replace(fault, behavior="beta_zero")
+    rows = by_setting(table, "beta")
+    free, paid = rows[0.0], rows[1.0]
+    expected, got = "a much larger kl at beta = 0 than at beta = 1", f"kl {free['kl']:.2f} at 0, {paid['kl']:.2f} at 1"
+    if paid["kl"] > 1.5 * free["kl"] and paid["kl"] > free["kl"] + 1:
+        return failed("beta_zero", "The two rows seem to be swapped.", "betas_swapped", expected, got)
+    if free["kl"] < 1.1 * paid["kl"] + 0.2:
+        return failed("beta_zero", "The two models have about the same KL.", "beta_not_used", expected, got)
+    free_elbo, paid_elbo = free["log_px"] - free["kl"], paid["log_px"] - paid["kl"]
+    if free_elbo > paid_elbo + 10:
+        return failed("beta_zero", "The ELBO is what beta = 1 trains; beta = 0 cannot be far above it.", None,
+                      "a lower elbo at beta = 0", f"elbo {free_elbo:.1f} at 0, {paid_elbo:.1f} at 1")
+    return passed("beta_zero", "Without the KL term the KL grows, and the ELBO pays for it.")
+
+
+def trend(table: Columns) -> Finding:
+    """KL falls with beta, and so does log_px: demanded from end to end, with room between neighbors.
+
+    After the shortest training the KL was 5 to 10 nats at beta = 0.1 and 0.0 at 50, and log_px 14 to 34 nats apart;
+    1 nat, 2.5 times and 3 nats are demanded. Models that all had beta = 1 have KLs within 2.5 times of each other.
+    """
+    if fault := (unsound(table) if sweep_table(table).passed else sweep_table(table)):
+        return replace(fault, behavior="trend")
+    rows = by_setting(table, "beta")
+    cheap, dear, kls = rows[0.1], rows[50.0], [rows[beta]["kl"] for beta in BETAS]
+    expected, got = "kl falls and log_px falls as beta grows", "kl " + ", ".join(f"{kl:.2f} at {beta:g}" for beta, kl in zip(BETAS, kls))
+    if dear["kl"] > cheap["kl"] + 1:
+        return failed("trend", "The KL grows with beta in your table.", "betas_swapped", expected, got)
+    if cheap["kl"] - dear["kl"] < 1 or cheap["kl"] < 2.5 * dear["kl"]:
+        return failed("trend", "The KL does not change with beta.", "beta_not_used", expected, got)
+    if any(later > 1.1 * earlier + 0.5 for earlier, later in itertools.pairwise(kls)):
+        return failed("trend", "The KL must fall as beta grows.", None, expected, got)
+    if cheap["log_px"] < dear["log_px"] + 3:
+        return failed("trend", "A cheap code must reconstruct better than a dear one.", None, expected,
+                      f"log_px {cheap['log_px']:.1f} at 0.1, {dear['log_px']:.1f} at 50")
+    return passed("trend", "A dearer code is shorter and reconstructs worse.")
+
+
+# --- the mistakes that only some tables can have -------------------------------------------------
+
+UNITS = (
+    Mistake("variances_not_counted", "Variances are recorded where latents should be counted.",
+            "Compare the variance of each latent's posterior mean with 0.01 and count those that are larger: "
+            "`(means.var(dim=0) > 0.01).sum()`.",
+            "TARGET['active_units'] = [0.5, 0.3, 0.2, 0.1]"),
+    Mistake("active_units_over_images", "More units are active than there are latents: images were counted.",
+            "The posterior means have shape (images, latents). Take their variance over the images, dim=0: one number for each latent.",
+            "TARGET['active_units'] = 400"),
+)
+BETA = (
+    Mistake("beta_elbo_as_elbo", "The beta-ELBO is recorded as the ELBO.",
+            "The ELBO is log_px - kl whatever beta was trained with. The beta-ELBO of different betas cannot be compared.",
+            "TARGET['elbo'] = TARGET.log_px - TARGET.beta * TARGET.kl"),
+    Mistake("beta_not_used", "All models seem to be trained with the same beta.",
+            "Hand the beta of the loop to the training: `train_and_measure(model, beta=beta)`, with a new model for each.",
+            "TARGET['kl'] = [5.0, 5.1, 4.8, 5.2][: len(TARGET)]\nTARGET['log_px'] = -160.3\n"
+            "TARGET['elbo'] = TARGET.log_px - TARGET.kl\nTARGET['loss'] = -TARGET.elbo"),
+    Mistake("betas_swapped", "The rows are labelled with the wrong beta.",
+            "A larger beta makes the KL smaller. Write each row in the same pass of the loop in which its model is trained.",
+            "TARGET['beta'] = TARGET.beta.to_numpy()[::-1]"),
+)
+LOSS = (
+    Mistake("loss_not_negated", "The loss has the wrong sign.", "loss = -(log_px - beta * kl): what an optimizer makes small.",
+            "TARGET['loss'] = -TARGET.loss"),
+    Mistake("loss_with_the_wrong_beta", "The loss at beta = 0 contains the KL.",
+            "Evaluate with the beta that the model was trained with: at beta = 0 the loss is -log_px.", "TARGET['loss'] = -TARGET.elbo"),
+)
+
+LOOP = (
+    "Every row of the table is one trained model. What differs between the rows is what the exercise changes; the rest stays.",
+    "Start with `rows = []`. In the loop: build a new model, call `train_and_measure`, and append a dictionary with the "
+    "setting and the numbers. After the loop: `pd.DataFrame(rows)`.",
+)
+
+
+def experiment(name, target, title, rows, laws, hints, settings=(), texts=(), mistakes=(), variants=None) -> Exercise:
+    """One table's exercise: its right rows as source, its columns of text, and its columns of numbers besides the measured ones."""
+    return Exercise(
+        name=name, target=target, title=title, read_on="Lecture 01, what the KL does", probe=probe, preamble=PREAMBLE,
+        solution=f"{target} = pd.DataFrame([{', '.join(f'row({r})' for r in rows)}])\n",
+        draw=lambda rng: columns(target, texts, (*settings, *MEASURED)), laws=laws, mistakes=(*MISTAKES, *mistakes),
+        variants=VARIANTS | (variants or {}), hints=hints,
+    )
+
+
+EXERCISES = (
+    experiment(
+        "vae.depth", "depth_results", "A table of networks of different depth",
+        ('-170.1, 4.0, hidden="128", activation="ReLU"', '-168.3, 4.2, hidden="256-128", activation="ReLU"',
+         '-165.2, 5.1, hidden="256-128", activation="Tanh"'),
+        (law("table", 1, depth_table), law("values", 2, judge_values)),
+        (*LOOP, "for hidden, activation in [((256, 128), nn.ReLU), ((256, 128), nn.Tanh), ((128,), nn.ReLU)]: "
+         "model = VariationalAutoencoder(IMAGE, latent_features=2, hidden=hidden, activation=activation); then "
+         'rows.append({"hidden": "-".join(map(str, hidden)), "activation": activation.__name__, **train_and_measure(model)}).'),
+        texts=("hidden", "activation"),
+        variants={"tuples and classes": "from torch import nn\nTARGET['hidden'] = [(128,), (256, 128), (256, 128)]\n"
+                                        "TARGET['activation'] = [nn.ReLU, nn.ReLU, nn.Tanh]"},
+    ),
+    experiment(
+        "vae.classes", "class_results", "A table for 2, 4 and 10 classes",
+        ("-120.4, 5.2, classes=2", "-130.9, 4.3, classes=4", "-160.2, 4.1, classes=10"),
+        (law("table", 1, classes_table), law("values", 1, judge_values)),
+        (*LOOP, "for classes in ([3, 7], [0, 1, 4, 9], list(range(10))): load the data with classes=classes, build a new model, and "
+         'rows.append({"classes": len(classes), **train_and_measure(model, data=data)}).'),
+        settings=("classes",),
+    ),
+    experiment(
+        "vae.latents", "latent_results", "A table of numbers of latents",
+        ("-180.2, 3.0, latents=1, active_units=1", "-160.8, 5.1, latents=2, active_units=2",
+         "-110.3, 14.2, latents=10, active_units=10", "-109.7, 15.3, latents=20, active_units=13"),
+        (law("table", 1, latents_table), law("values", 1, judge_values), law("active_units", 1, active_units)),
+        (*LOOP, "After the training: means = model.posterior(digits.validation.images).mean, of shape (images, latents); then "
+         'int((means.var(dim=0) > 0.01).sum()) is "active_units".'),
+        settings=("latents", "active_units"), mistakes=UNITS,
+    ),
+    experiment(
+        "vae.autoencoder", "autoencoder_results", "A table of beta = 0 and beta = 1", ("-150.3, 30.1, beta=0", "-160.4, 5.2, beta=1"),
+        (law("values", 1, autoencoder_values), law("beta_zero", 1, beta_zero)),
+        ("Look at the beta-ELBO and put beta = 0 into it. Which term of the loss is left, and who keeps the code small then?",
+         "Loop over beta in (0, 1) with a new model for each, and hand beta to `train_and_measure`: it returns all columns but `beta`.",
+         "autoencoder_models[beta] = VariationalAutoencoder(IMAGE, latent_features=2); then "
+         'rows.append({"beta": beta, **train_and_measure(autoencoder_models[beta], beta=beta)}).'),
+        settings=("beta", "loss"), mistakes=(*BETA, *LOSS),
+    ),
+    experiment(
+        "vae.beta_sweep", "beta_results", "A table of four betas",
+        ("-155.2, 9.3, beta=0.1", "-160.4, 5.2, beta=1", "-190.1, 1.1, beta=10", "-206.3, 0.01, beta=50"),
+        (law("table", 1, sweep_table), law("values", 1, judge_values), law("trend", 1, trend)),
+        ("The same loop as in 4a with other betas. Which number is the ELBO, and does it know about beta?",
+         "Take `elbo`, `log_px` and `kl` as `train_and_measure(model, beta=beta)` returns them; do not compute the ELBO from the loss.",
+         'for beta in (0.1, 1, 10, 50): a new model, then rows.append({"beta": beta, **train_and_measure(model, beta=beta)}).'),
+        settings=("beta",), mistakes=BETA, variants={"setting as index": "TARGET = TARGET.set_index('beta')"},
+    ),
+)

@@ -1,0 +1,299 @@
+"""Exercise 1a: samples of a diagonal Gaussian that carry gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
+from autograder.exercises.laws import SIGMAS, Summary, untouched
+from autograder.units.vae import PREAMBLE
+from autograder.units.vae.gaussian import LEVELS, SHARED, SOLUTION, VARIANTS, draw_parameters
+from autograder.units.vae.probes import probe_rsample
+
+CALLS, FEW = 48, 6  # of each of two instances; the fewer rule out most of the mistakes that it is not
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    mu, log_sigma = draw_parameters(rng, rows=32, repeat=4)
+    return {"mu": mu, "log_sigma": log_sigma, "weights": 1 + torch.rand(mu.shape, generator=rng), "calls": CALLS}
+
+
+# --- the noise in samples ------------------------------------------------------------------------
+
+
+class Noise:
+    """epsilon = (z - mu) / sigma of the samples in outputs, and what is wrong with it, if anything.
+
+    Attributes:
+        values: epsilon, (calls, rows, columns). levels: the same by level of sigma, (levels, draws).
+        n: how many of the draws of one level are independent.
+    """
+
+    POINTS = torch.arange(-2.5, 2.6, 0.5, dtype=torch.float64)
+
+    def __init__(self, draws: Tensor, mu: Tensor, log_sigma: Tensor):
+        self.deviation = draws.double().reshape(len(draws), *mu.shape) - mu.double()
+        self.values = self.deviation * (-log_sigma.double()).exp()
+        self.levels = self.by_level(self.values)
+        self.first = sorted({call.numpy().tobytes(): number for number, call in enumerate(self.deviation)}.values())
+        self.calls = len(self.first)
+        self.rows, self.columns = (float(self.own.std(dim).median()) > 0.02 for dim in (1, 2))
+        repeats = mu.shape[1] // len(LEVELS)
+        self.n = self.calls * (len(mu) if self.rows else 1) * (repeats if self.columns else 1)
+
+    @staticmethod
+    def by_level(values: Tensor) -> Tensor:
+        return values.unflatten(2, (-1, len(LEVELS))).movedim(3, 0).flatten(1)
+
+    @cached_property
+    def own(self) -> Tensor:
+        """The noise in units of its own mean and size, so that a wrong sigma is not taken for wrong noise."""
+        own = self.deviation - self.deviation.mean(0) if self.calls > 1 else self.deviation
+        return own / self.by_level(own).square().mean(1).sqrt().clamp_min(1e-12).repeat(own.shape[2] // len(LEVELS))
+
+    @cached_property
+    def varies(self) -> bool:
+        return float(self.values.std()) > 1e-3
+
+    @cached_property
+    def mean(self) -> Tensor:
+        return self.levels.mean(1)
+
+    @cached_property
+    def size(self) -> Tensor:
+        """The root of the mean square, level by level."""
+        return self.levels.square().mean(1).sqrt().clamp_min(1e-12)
+
+    @cached_property
+    def below(self) -> Tensor:
+        """Which part of it, in units of its own size, is below each of the points."""
+        scaled = (self.levels / self.size[:, None]).flatten().contiguous()
+        counts = torch.bincount(torch.bucketize(scaled, self.POINTS), minlength=len(self.POINTS) + 1)
+        return counts.cumsum(0)[:-1].double() / len(scaled)
+
+    @cached_property
+    def fault(self) -> str:
+        """What the law N(0, 1) finds wrong first. Each of 23 numbers is held to 6.5 standard errors."""
+        normal = 0.5 * torch.erfc(-self.POINTS / math.sqrt(2))
+        if not self.varies:
+            return "no spread"
+        if float((self.size - 1).abs().max()) > SIGMAS / math.sqrt(2 * self.n):
+            return "spread"
+        if float(self.mean.abs().max()) > SIGMAS / math.sqrt(self.n):
+            return "mean"
+        return "shape" if bool(((self.below - normal).abs() > SIGMAS * (normal * (1 - normal) / self.n_of_all).sqrt()).any()) else ""
+
+    @property
+    def n_of_all(self) -> int:
+        return self.n * (len(LEVELS) if self.columns else 1)
+
+    @cached_property
+    def summary(self) -> list[Summary]:
+        """Mean and size by level and the shape of it all, each with its standard error."""
+        fourth = self.levels.pow(4).mean(1)
+        error = ((self.below * (1 - self.below) + 1 / self.n_of_all) / self.n_of_all).sqrt()
+        return [Summary(self.mean, self.size / math.sqrt(self.n)),
+                Summary(self.size, fourth.sqrt() / (2 * self.size * math.sqrt(self.n))), Summary(self.below, error)]
+
+    @cached_property
+    def sharing(self) -> dict[str, bool | int]:
+        """Which draws are no new ones. Exact repetitions are told; anything subtler shows in averages over rows or columns,
+        whose squares are chi-squared for independent noise (6.5 standard deviations: less than one false alarm in 1e7)."""
+        new = self.own[self.first][:, : None if self.rows else 1, : None if self.columns else 1]
+        scores = [chi_squared_score(new.mean(dim) * math.sqrt(new.shape[dim]) / new.square().mean().sqrt()) for dim in (1, 2)]
+        return {"repeated calls": len(self.values) - self.calls, "same for rows": not self.rows, "same for columns": not self.columns,
+                "rows correlated": scores[0] > SIGMAS, "columns correlated": scores[1] > SIGMAS}
+
+
+def chi_squared_score(values: Tensor) -> float:
+    """How many standard deviations the mean square of standard normal `values` is too large (Wilson and Hilferty 1931)."""
+    n = values.numel()
+    return float((values.square().mean() ** (1 / 3) - (1 - 2 / (9 * n))) / math.sqrt(2 / (9 * n)))
+
+
+def noise(outputs: dict[str, Any]) -> Noise:
+    """The noise, computed once for all laws."""
+    if "noise" not in outputs:
+        outputs["noise"] = Noise(outputs["draws"], *outputs["given"].values())
+    return outputs["noise"]
+
+
+def brief(inputs: dict[str, Any], outputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first calls of both instances."""
+    draws = torch.cat([outputs["draws"][:FEW], outputs["draws"][CALLS : CALLS + FEW]])
+    return inputs | {"calls": FEW}, {**outputs, "draws": draws, "noise": Noise(draws, *outputs["given"].values())}
+
+
+# --- the laws ------------------------------------------------------------------------------------
+
+
+def form(outputs: dict[str, Any]) -> list[Any]:
+    return [list(outputs["draws"].shape[1:]), outputs["of_size_one"], str(outputs["draws"].dtype)]
+
+
+def judge_distribution(seen: Seen) -> Finding:
+    finding = judge_samples(seen)
+    if untouched(seen.inputs, seen.outputs["after"]):
+        return finding
+    if finding.passed:
+        return failed("distribution", "Your code changes mu or log_sigma in place.", "changes_its_inputs")
+    return replace(finding, also=("changes_its_inputs",))
+
+
+def judge_samples(seen: Seen) -> Finding:
+    shape, draws = list(seen.inputs["mu"].shape), seen.outputs["draws"]
+    wanted, got = [shape, [[1, 3], [3, 1]], "torch.float32"], form(seen.outputs)
+    if got[0] != shape:
+        return failed("distribution", f"A sample must have the shape of mu, {shape}; yours has {got[0]}.", None, str(shape), str(got[0]))
+    if not draws.isfinite().all():
+        return failed("distribution", "Some of your samples are not finite numbers (NaN or infinity).", None, "finite", "NaN or infinity")
+    if got[1] != wanted[1]:
+        return failed("distribution", "Dimensions of size one are lost.", None, f"shapes {wanted[1]}", f"shapes {got[1]}")
+    if got[2] != wanted[2]:
+        return failed("distribution", f"For float32 parameters a sample is float32; yours is {got[2]}.", None, wanted[2], got[2])
+    e = noise(seen.outputs)
+    if not e.fault:
+        return passed("distribution", "Your samples follow N(mu, sigma^2).")
+    message = {"no spread": "Your samples have no spread.", "spread": "The spread of your samples is not sigma = exp(log_sigma).",
+               "mean": "Your samples are not centered on mu.", "shape": "The noise has the right mean and spread but is not Gaussian."}
+    return failed("distribution", message[e.fault], None, "mean of (z - mu)/sigma 0, standard deviation 1",
+                  f"mean {float(e.values.mean()):+.2f}, standard deviation {float(e.values.std()):.2f}")
+
+
+def judge_noise(seen: Seen) -> Finding:
+    e, expected = noise(seen.outputs), "a new epsilon for each element, in each call"
+    if e.calls == 1 and not e.varies:
+        return failed("noise", "Your samples have no noise in them.", None, expected, "the same value everywhere")
+    said = {"repeated calls": "Another call, or another instance, gives samples that were drawn before.",
+            "same for rows": "All rows of the batch share one epsilon.",
+            "same for columns": "All latent dimensions of an example share one epsilon.",
+            "rows correlated": "The noise of different rows of the batch is correlated; it must be independent.",
+            "columns correlated": "The noise of different latent dimensions is correlated; it must be independent."}
+    fault = next((name for name, wrong in e.sharing.items() if wrong), None)
+    if fault:
+        return failed("noise", said[fault], None, expected, fault)
+    return passed("noise", "Each element has noise of its own, new in each call.")
+
+
+def slopes(outputs: dict[str, Any]) -> dict[str, str]:
+    """Of each parameter, whether a gradient reaches it and is that of mu + sigma * epsilon: dz/dmu = 1, dz/dlog_sigma = z - mu."""
+    got, given = outputs["gradient"], outputs["given"]
+    if not got or "trouble" in got:
+        return dict.fromkeys(("mu", "log_sigma"), "none")
+    distance = got["z"].double() - given["mu"].double()
+    tolerance = 2e-3 * (distance.abs() + given["log_sigma"].double().exp())
+
+    def said(name: str, want: Tensor, tolerance: Tensor) -> str:
+        slope = got[name]
+        if slope is None or not slope.any():
+            return "none"
+        if not slope.isfinite().all():
+            return "not finite"
+        return "right" if bool(((slope.double() - want).abs() <= tolerance).all()) else "another"
+
+    return {"mu": said("mu", torch.ones_like(distance), torch.full_like(distance, 2e-3)), "log_sigma": said("log_sigma", distance, tolerance)}
+
+
+def judge_gradient(seen: Seen) -> Finding:
+    got, expected = slopes(seen.outputs), "dz/dmu = 1, dz/dlog_sigma = z - mu"
+    if "trouble" in seen.outputs["gradient"]:
+        return failed("gradient", seen.outputs["gradient"]["trouble"], None, expected)
+    for fault, message in (("none", "No gradient reaches {}."), ("not finite", "The gradient for {} is not finite."),
+                           ("another", "The gradient for {} is not that of mu + sigma * epsilon.")):
+        names = [name for name, said in got.items() if said == fault]
+        if names:
+            return failed("gradient", message.format(" and ".join(names)), None, expected, fault)
+    return passed("gradient", "The gradient reaches mu and log_sigma.")
+
+
+LAWS = (
+    Behavior("distribution", 2, judge_distribution, lambda outputs: [form(outputs), noise(outputs).fault, noise(outputs).summary]),
+    Behavior("noise", 1, judge_noise, lambda outputs: [noise(outputs).fault, noise(outputs).sharing], after="distribution",
+             sound=lambda view: not any(view[1].values())),
+    Behavior("gradient", 1, judge_gradient, lambda outputs: [noise(outputs).fault, slopes(outputs)], after="distribution",
+             sound=lambda view: set(view[1].values()) <= {"right", "another"}),
+)
+
+
+# --- the mistakes --------------------------------------------------------------------------------
+
+EPSILON, START = "torch.empty_like(self.mu).normal_()", "super().__init__(batch_shape=mu.shape, validate_args=False)\n"
+BEGIN = 'to mu and log_sigma, shape of mu."""\n'
+
+MISTAKES = (
+    *SHARED,
+    Mistake("constant_epsilon", "There is no random noise in the sample.",
+            "epsilon is a fresh draw from N(0, 1) for each element; a constant makes the model an ordinary autoencoder.",
+            (EPSILON, "torch.ones_like(self.mu)")),
+    Mistake("seeded_epsilon", "The same noise comes again in every call.",
+            "Draw epsilon inside rsample, and set no seed there: a seed belongs at the top of an experiment, once.",
+            (BEGIN, f"{BEGIN}        torch.manual_seed(42)\n"), (START, f"{START}        torch.manual_seed(42)\n"),
+            ((START, f"{START}        self.epsilon = torch.randn_like(mu)\n"), (EPSILON, "self.epsilon"))),
+    Mistake("one_epsilon_for_the_batch", "One epsilon is shared by the whole batch.",
+            "Draw epsilon with the full shape of mu (torch.randn_like(mu)): shared noise makes the examples' samples move together.",
+            (EPSILON, "torch.randn(self.mu.shape[-1])")),
+    Mistake("one_epsilon_for_all_dimensions", "One epsilon is shared by all latent dimensions of an example.",
+            "Draw epsilon with the full shape of mu; shared noise makes the dimensions correlated, and q is no longer diagonal.",
+            (EPSILON, "torch.randn(*self.mu.shape[:-1], 1)")),
+    Mistake("uniform_epsilon", "epsilon is uniform where a Gaussian is needed.",
+            "torch.rand is uniform on [0, 1]; torch.randn is the standard normal.",
+            (EPSILON, "torch.rand_like(self.mu)"), (EPSILON, "math.sqrt(12) * (torch.rand_like(self.mu) - 0.5)"),
+            (EPSILON, "2 * torch.rand_like(self.mu) - 1")),
+    Mistake("not_gaussian", "epsilon is not Gaussian.",
+            "Use torch.randn_like(mu), or the given sample_epsilon().",
+            (EPSILON, "torch.distributions.Laplace(0.0, math.sqrt(0.5)).sample(self.mu.shape)"),
+            (EPSILON, "torch.randn_like(self.mu).sign()")),
+    Mistake("wrong_epsilon", "epsilon does not have mean 0 and standard deviation 1.",
+            "Use torch.randn_like(mu), or the given sample_epsilon(), without scaling it.",
+            (EPSILON, "0.1 * torch.randn_like(self.mu)"), (EPSILON, "0.5 * torch.randn_like(self.mu)"),
+            (EPSILON, "2 * torch.randn_like(self.mu)"), (EPSILON, "torch.randn_like(self.mu).abs()")),
+    Mistake("sample_without_gradient", "The sample is cut off from mu and log_sigma: rsample runs under no_grad or detaches.",
+            "rsample must stay in the graph. Only `sample` may use torch.no_grad(); torch's Normal has rsample beside sample.",
+            ("    def rsample", "    @torch.no_grad()\n    def rsample")),
+    Mistake("gradient_cut_off", "Only one of mu and log_sigma receives a gradient.",
+            "Neither may be detached or turned into a new tensor: z = mu + exp(log_sigma) * epsilon, and nothing else.",
+            ("+ self.sigma *", "+ self.sigma.detach() *"), ("self.mu + self", "self.mu.detach() + self")),
+)
+
+HINTS = (
+    "Write a sample of N(mu, sigma^2) as a function of mu, sigma and a random number that depends on neither.",
+    "If epsilon ~ N(0, 1), then sigma * epsilon has standard deviation sigma, and adding mu moves its mean. "
+    "`self.sample_epsilon()` draws epsilon with the shape of mu.",
+    "return self.mu + self.sigma * self.sample_epsilon(), with self.sigma = log_sigma.exp().",
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """Some standardized samples, level by level of sigma, beside the middle 95 % of N(0, 1)."""
+    e = Noise(outputs["draws"], inputs["mu"], inputs["log_sigma"]).levels
+    if not e.isfinite().all():
+        raise ValueError("samples that are not finite")
+    sigmas = inputs["log_sigma"][0, : len(LEVELS)].exp().tolist()
+    for level, values in enumerate(e):
+        some = values[:: len(values) // 80]
+        ax.plot(level + torch.linspace(-0.3, 0.1, len(some)), some, ".", ms=3, color="#0072b2", label=None if level else "yours")
+        ax.errorbar(level + 0.27, 0, yerr=1.96, fmt="_", capsize=3, color="#d55e00", label=None if level else "right: 95 % of N(0, 1)")
+    ax.set_yscale("symlog", linthresh=4)
+    ax.set_xticks(range(len(sigmas)), [f"{sigma:.2g}" for sigma in sigmas])
+    ax.set(xlabel="sigma", ylabel="(z - mu) / sigma")
+    ax.legend(fontsize=7, loc="upper right", framealpha=0.9)
+    spreads = ", ".join(f"{float(values.std()):.3g} (sigma {sigma:.2g})" for values, sigma in zip(e, sigmas))
+    return f"(z - mu) / sigma of your samples has the standard deviations {spreads}; 1 is right. Its mean is {float(e.mean()):.2f}; 0 is right."
+
+
+EXERCISES = (
+    Exercise(
+        name="vae.gaussian_rsample",
+        target="ReparameterizedDiagonalGaussian",
+        title="Samples of a diagonal Gaussian that carry gradients",
+        read_on="Lecture 01, the reparameterization trick",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_rsample,
+        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, brief=brief, picture=picture,
+    ),
+)

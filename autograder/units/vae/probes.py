@@ -1,0 +1,243 @@
+"""What runs beside the student's code in unit 01, where the general probe of a function does not serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from autograder.exercises.functions import as_tensor, attempt, differentiate, need_callable
+from autograder.probing import OutOfTime, Trouble, describe, time_limit
+from elbolab.distributions import Bernoulli, ReparameterizedDiagonalGaussian
+
+__all__ = ["LinearVAE", "probe_inference", "probe_rsample"]
+
+# --- VariationalInference ------------------------------------------------------------------------
+
+DIAGNOSTICS = ("elbo", "log_px", "kl")
+TILED_SECONDS = 5.0
+
+
+class GradModeWatch(TorchFunctionMode):
+    """Notes whether the code inside turned gradients off (`torch.no_grad`)."""
+
+    def __init__(self):
+        super().__init__()
+        self.turned_off = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch._C._set_grad_enabled and args and args[0] is False:
+            self.turned_off = True
+        return func(*args, **(kwargs or {}))
+
+
+class Replayed(ReparameterizedDiagonalGaussian):
+    """The library's Gaussian, with samples that are made of given noise."""
+
+    def __init__(self, mu: Tensor, log_sigma: Tensor, noise: Tensor):
+        super().__init__(mu, log_sigma)
+        self.noise = noise
+
+    def sample_epsilon(self, sample_shape=()) -> Tensor:
+        return self.noise.to(self.mu.dtype)
+
+
+class LinearVAE(nn.Module):
+    """A VAE with one linear layer each way, Bernoulli pixels and the interface of the course's models.
+
+    It keeps the latents that it decodes, so that whoever judges can redo the arithmetic. `noise` is that of its next samples, if given.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], event_shape: tuple[int, ...]):
+        super().__init__()
+        self.noise: Tensor | None = None
+        self.input_shape = torch.Size(event_shape)
+        pixels, self.latent_features = weights["decoder.weight"].shape
+        self.encoder = nn.Linear(pixels, 2 * self.latent_features)
+        self.decoder = nn.Linear(self.latent_features, pixels)
+        self.load_state_dict(weights)
+        self.decoded: list[Tensor] = []
+
+    def posterior(self, x: Tensor) -> ReparameterizedDiagonalGaussian:
+        mu, log_sigma = self.encoder(x.flatten(1)).chunk(2, dim=-1)
+        return ReparameterizedDiagonalGaussian(mu, log_sigma) if self.noise is None else Replayed(mu, log_sigma, self.noise)
+
+    def prior(self, batch_size: int = 1) -> ReparameterizedDiagonalGaussian:
+        zeros = torch.zeros(batch_size, self.latent_features)
+        return ReparameterizedDiagonalGaussian(zeros, zeros.clone())
+
+    def observation_model(self, z: Tensor) -> Bernoulli:
+        self.decoded.append(z.detach().clone())
+        return Bernoulli(logits=self.decoder(z).unflatten(-1, self.input_shape), validate_args=False)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        qz = self.posterior(x)
+        z = qz.rsample()
+        return {"px": self.observation_model(z), "pz": self.prior(x.shape[0]), "qz": qz, "z": z}
+
+
+def probe_inference(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Call it on images and, where they are trouble, on flat pixels.
+
+    Each kind gives ``{"calls": records, "tiled": records}`` or ``{"trouble": sentence}``.
+    """
+    need_callable(student, "VariationalInference(beta)")
+    outputs = {}
+    for kind, event_shape in (("images", (1, 28, 28)), ("flat", (784,))):
+        if inputs.get("kind", kind) != kind:
+            continue
+        try:
+            outputs[kind] = probe_kind(student, inputs, event_shape)
+        except Trouble as trouble:
+            outputs[kind] = {"trouble": str(trouble)}
+        except Exception as error:
+            outputs[kind] = {"trouble": describe(error)}
+        if well_shaped(outputs[kind], len(inputs["x"])):
+            break
+    return outputs
+
+
+def well_shaped(part: dict[str, Any], batch: int) -> bool:
+    """Whether every call gave one loss and diagnostics of shape (batch,): then flat pixels can tell nothing more."""
+    if "trouble" in part or "later_trouble" in part:
+        return False
+    calls = part["calls"]
+    return all(c["loss"].numel() == 1 and all(c[name].shape == (batch,) for name in DIAGNOSTICS) for c in calls)
+
+
+def probe_kind(student: Any, inputs: dict[str, Any], event_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Each beta on distinct examples; then the first beta on tiled ones, and each once more on the distinct ones."""
+    model, noise = LinearVAE(inputs["weights"], event_shape), iter(inputs.get("noise", ()))
+    x = inputs["x"].unflatten(1, event_shape)
+    tiled = x.repeat(inputs["tile"], *[1] * len(event_shape))
+    objects = [with_beta(student, beta) for beta in inputs["betas"]]
+    outputs: dict[str, Any] = {"calls": [], "tiled": []}
+
+    def call_each() -> None:
+        outputs["calls"] += [record(vi, model, x, beta, next(noise, None)) for vi, beta in zip(objects, inputs["betas"])]
+
+    call_each()
+    try:
+        with time_limit(TILED_SECONDS):
+            for _ in range(inputs["tiled_calls"]):
+                outputs["tiled"].append(record(objects[0], model, tiled, inputs["betas"][0], next(noise, None)))
+                del outputs["tiled"][-1]["x_after"]  # large, and the single calls tell
+    except OutOfTime:
+        pass  # slow is not wrong; the single calls still tell
+    except Exception as error:
+        return outputs | {"later_trouble": describe(error)}
+    if inputs.get("rounds", 2) == 2:
+        call_each()
+    return outputs
+
+
+def with_beta(student: Any, beta: float) -> Any:
+    try:
+        return student(beta)
+    except TypeError:
+        return student(beta=beta)
+
+
+def record(vi: Any, model: LinearVAE, x: Tensor, beta: float, noise: Tensor | None) -> dict[str, Any]:
+    """One call's loss, diagnostics, gradients and the latents it decoded, as plain values."""
+    model.decoded.clear()
+    model.noise = noise
+    model.train()
+    given = x.clone()
+    call = vi if callable(vi) else getattr(vi, "forward", None)
+    if call is None:
+        raise Trouble("`VariationalInference(beta)` cannot be called with `(model, x)`: it has no `forward`.")
+    with GradModeWatch() as watch:
+        loss, diagnostics = unpack(call(model, given))
+    result: dict[str, Any] = {"beta": beta, "loss": loss.detach().clone(), "x_after": given}
+    try:
+        values = {name: diagnostic(diagnostics, name) for name in DIAGNOSTICS}
+    except Trouble as trouble:  # the loss can be judged all the same
+        result["diagnostics_trouble"] = str(trouble)
+        values = {name: torch.zeros(0) for name in DIAGNOSTICS}
+    result["with_graph"] = [name for name, value in values.items() if value.requires_grad]
+    result["no_grad_used"] = watch.turned_off
+    result |= {name: value.detach().clone() for name, value in values.items()}
+    result["decoded"] = list(model.decoded)
+    if loss.requires_grad:
+        try:
+            names, parameters = zip(*model.named_parameters())
+            grads = torch.autograd.grad(loss.sum(), parameters, allow_unused=True)
+            result["grads"] = {n: torch.zeros_like(p) if g is None else g for n, p, g in zip(names, parameters, grads)}
+        except RuntimeError as error:
+            result["gradient_trouble"] = describe(error)
+    return result
+
+
+def unpack(result: Any) -> tuple[Tensor, Any]:
+    """The loss and the diagnostics out of ``loss, diagnostics, outputs`` (a tuple, a namedtuple, or by name)."""
+    if result is None:
+        raise Trouble("`vi(model, x)` returned None. End with `return loss, diagnostics, outputs`.")
+    if isinstance(result, Mapping) and "loss" in result and "diagnostics" in result:
+        loss, diagnostics = result["loss"], result["diagnostics"]
+    elif isinstance(result, (tuple, list)) and len(result) >= 3:
+        loss, diagnostics = result[0], result[1]
+    elif hasattr(result, "loss") and hasattr(result, "diagnostics"):
+        loss, diagnostics = result.loss, result.diagnostics
+    else:
+        what = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
+        raise Trouble(f"`vi(model, x)` must return three things, `loss, diagnostics, outputs`; yours returned {what}.")
+    if isinstance(loss, (int, float)):
+        loss = torch.tensor(float(loss))
+    return as_tensor(loss, "vi(model, x)[0], the loss"), diagnostics
+
+
+def diagnostic(diagnostics: Any, name: str) -> Tensor:
+    """One diagnostic, from a dict or by attribute; plain numbers and arrays are taken as tensors."""
+    if isinstance(diagnostics, Mapping):
+        value = diagnostics.get(name)
+        has = ", ".join(map(str, diagnostics))
+    else:
+        value = getattr(diagnostics, name, None)
+        has = type(diagnostics).__name__
+    if value is None:
+        raise Trouble(f'The diagnostics have no entry "{name}". They need "elbo", "log_px" and "kl"; yours: {has or "none"}.')
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(value, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError):
+            raise Trouble(f'The diagnostic "{name}" is {type(value).__name__} where a tensor of shape (batch,) was expected.') from None
+    return as_tensor(value, f'diagnostics["{name}"]')
+
+
+# --- ReparameterizedDiagonalGaussian -------------------------------------------------------------
+
+
+def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Samples of two instances, of shapes with a one in them, and one that is differentiated by its parameters.
+
+    Returns:
+        "draws" (2 * calls, *shape), "of_size_one": two shapes, the parameters "given" and as they were "after",
+        "gradient": "z" and, by parameter, dz/d...
+    """
+    need_callable(student, "ReparameterizedDiagonalGaussian(mu, log_sigma)")
+
+    def sample(mu: Tensor, log_sigma: Tensor, calls: int) -> list[Tensor]:
+        gaussian = student(mu, log_sigma)
+        return [as_tensor(gaussian.rsample(), "rsample()") for _ in range(calls)]
+
+    draws: list[Tensor] = []
+    given = {name: inputs[name] for name in ("mu", "log_sigma")}
+    for _ in range(2):
+        after = {name: value.clone() for name, value in given.items()}
+        draws += [z.detach().clone() for z in sample(*after.values(), inputs["calls"])]
+    if any(z.shape != draws[0].shape for z in draws):
+        raise Trouble("Two calls of `rsample()` gave samples of different shapes.")
+    small = [sample(torch.zeros(shape), torch.full(shape, 0.5), 1)[0] for shape in ((1, 3), (3, 1))]
+
+    def gradient() -> dict[str, Any]:
+        leaves = {name: value.clone().requires_grad_() for name, value in given.items()}
+        z = sample(*(leaf * 1 for leaf in leaves.values()), 1)[0].reshape(inputs["mu"].shape)  # `* 1`: no leaves, as of a network
+        slopes = differentiate((z * inputs["weights"]).sum(), leaves)
+        return {"z": z.detach()} | {n: None if s is None else s / inputs["weights"] for n, s in slopes.items()} if slopes else {}
+
+    return {"draws": torch.stack(draws), "of_size_one": [list(z.shape) for z in small], "given": given, "after": after,
+            "gradient": attempt(gradient)}
