@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Edit, Mistake
 
-__all__ = ["LEVELS", "SHARED", "SOLUTION", "VARIANTS", "draw_parameters"]
+__all__ = ["SHARED", "SIGMA", "SOLUTION", "VARIANTS", "draw_parameters"]
 
 SOLUTION = '''\
 class ReparameterizedDiagonalGaussian(Distribution):
@@ -40,15 +42,12 @@ class ReparameterizedDiagonalGaussian(Distribution):
 '''
 MU, LOG_SIGMA, SIGMA = "self.mu = mu\n", "self.log_sigma = log_sigma\n", "self.sigma = log_sigma.exp()"
 
-# One level of log_sigma for each column: narrow enough for sigma + 1e-3 to show, and inside any clamp at +-10.
-LEVELS = torch.tensor([-5.0, -3.0, -1.5, -0.7, 0.6, 1.4])
 
-
-def draw_parameters(rng: torch.Generator, rows: int, repeat: int) -> tuple[Tensor, Tensor]:
+def draw_parameters(rng: torch.Generator, levels: Sequence[float], rows: int, repeat: int) -> tuple[Tensor, Tensor]:
     """mu (rows, columns) and log_sigma of the same shape, which cycles through the levels along the columns."""
-    mu = 2 * torch.randn(rows, repeat * len(LEVELS), generator=rng)
-    levels = LEVELS + 0.2 * torch.rand(len(LEVELS), generator=rng) - 0.1
-    return mu, levels.repeat(repeat).expand(rows, -1).clone()
+    mu = 2 * torch.randn(rows, repeat * len(levels), generator=rng)
+    shifted = torch.tensor(levels) + 0.2 * torch.rand(len(levels), generator=rng) - 0.1
+    return mu, shifted.repeat(repeat).expand(rows, -1).clone()
 
 
 def sigma(expression: str) -> Edit:
@@ -63,7 +62,7 @@ def both(sample: str, standardized: str) -> tuple[Edit, Edit]:
 SHARED = (
     Mistake("log_variance_for_log_sigma", "log_sigma is read as a log-variance.",
             "The second argument is log sigma, so sigma = exp(log_sigma), without a factor 1/2.",
-            sigma("(0.5 * log_sigma).exp()")),
+            ((LOG_SIGMA, "self.log_sigma = 0.5 * log_sigma\n"), sigma("self.log_sigma.exp()"))),
     Mistake("variance_for_standard_deviation", "The variance stands where the standard deviation belongs.",
             "Noise is scaled by sigma, not sigma squared; torch's Normal takes the standard deviation, too.",
             sigma("log_sigma.exp() ** 2")),
@@ -143,7 +142,7 @@ class ReparameterizedDiagonalGaussian(torch.distributions.Normal):
         log_prob="mu, s = self.mu.double(), self.log_sigma.double()\n"
         "return (-0.5 * (z.double() - mu) ** 2 * torch.exp(-2 * s) - s - 0.5 * math.log(2 * math.pi)).to(z.dtype)"),
     "a stabilizer as small as rounding": gaussian("return self.mu + (self.log_sigma.exp() + 1e-6) * torch.randn_like(self.mu)",
-                                                  DENSITY.replace("self.log_sigma.exp()", "(self.log_sigma.exp() + 1e-6)")),
+                                                  DENSITY.replace("self.log_sigma.exp()", "(self.log_sigma.exp() + 1e-5)")),
     "more arguments and a leftover comment": """\
 class ReparameterizedDiagonalGaussian(Distribution):
     # YOUR CODE HERE (left over)

@@ -13,14 +13,16 @@ from torch import Tensor
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
 from autograder.exercises.laws import SIGMAS, Summary, untouched
 from autograder.units.vae import PREAMBLE
-from autograder.units.vae.gaussian import LEVELS, SHARED, SOLUTION, VARIANTS, draw_parameters
+from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_parameters
 from autograder.units.vae.probes import probe_rsample
 
-CALLS, FEW = 48, 6  # of each of two instances; the fewer rule out most of the mistakes that it is not
+# One level of log_sigma for each column: narrow enough for sigma + 1e-3 to show, and inside any clamp at +-10.
+LEVELS = (-5.3, -3.0, -1.5, -0.7, 0.6, 1.4)
+CALLS, FEW = 48, 12  # of each of two instances; the fewer rule out most of the mistakes that it is not
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
-    mu, log_sigma = draw_parameters(rng, rows=32, repeat=4)
+    mu, log_sigma = draw_parameters(rng, LEVELS, rows=32, repeat=4)
     return {"mu": mu, "log_sigma": log_sigma, "weights": 1 + torch.rand(mu.shape, generator=rng), "calls": CALLS}
 
 
@@ -197,7 +199,8 @@ def slopes(outputs: dict[str, Any]) -> dict[str, str]:
             return "not finite"
         return "right" if bool(((slope.double() - want).abs() <= tolerance).all()) else "another"
 
-    return {"mu": said("mu", torch.ones_like(distance), torch.full_like(distance, 2e-3)), "log_sigma": said("log_sigma", distance, tolerance)}
+    ones = torch.ones_like(distance)
+    return {"mu": said("mu", ones, 2e-3 * ones), "log_sigma": said("log_sigma", distance, tolerance)}
 
 
 def judge_gradient(seen: Seen) -> Finding:
@@ -284,7 +287,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     ax.set(xlabel="sigma", ylabel="(z - mu) / sigma")
     ax.legend(fontsize=7, loc="upper right", framealpha=0.9)
     spreads = ", ".join(f"{float(values.std()):.3g} (sigma {sigma:.2g})" for values, sigma in zip(e, sigmas))
-    return f"(z - mu) / sigma of your samples has the standard deviations {spreads}; 1 is right. Its mean is {float(e.mean()):.2f}; 0 is right."
+    return f"(z - mu) / sigma of your samples has the standard deviations {spreads}, where 1 is right, and the mean {float(e.mean()):.2f}."
 
 
 EXERCISES = (

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from autograder.exercises import functions
 from autograder.exercises.functions import as_tensor, attempt, differentiate, need_callable
 from autograder.probing import OutOfTime, Trouble, describe, time_limit
 from elbolab.distributions import Bernoulli, ReparameterizedDiagonalGaussian
 
-__all__ = ["LinearVAE", "probe_inference", "probe_rsample"]
+__all__ = ["LinearVAE", "example", "probe_estimator", "probe_inference", "probe_log_prob", "probe_rsample"]
 
 # --- VariationalInference ------------------------------------------------------------------------
 
@@ -241,3 +244,72 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 
     return {"draws": torch.stack(draws), "of_size_one": [list(z.shape) for z in small], "given": given, "after": after,
             "gradient": attempt(gradient)}
+
+
+def probe_log_prob(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """What the general probe records of log_prob(z) as a function of mu, log_sigma and z; "again" is of the same instance."""
+    need_callable(student, inputs["signature"])
+    outputs = functions.probe(lambda mu, log_sigma, z: student(mu, log_sigma).log_prob(z), inputs)
+    name, given = next(iter(inputs["cases"].items()))
+    gaussian = student(given["mu"].clone(), given["log_sigma"].clone())
+    gaussian.log_prob(given["z"].clone())
+    outputs[name]["again"] = as_tensor(gaussian.log_prob(given["z"].clone()), "log_prob(z)").detach().clone()
+    return outputs
+
+
+# --- estimators of d/dmu E[f(z)] -----------------------------------------------------------------
+
+
+def example(a: float, b: float, c: float) -> Callable[[Tensor], Tensor]:
+    """f(z) = a z^2 + b sin(2 z) + c."""
+    return lambda z: a * z.square() + b * torch.sin(2 * z) + c
+
+
+class ReplayedDraws(TorchFunctionMode):
+    """`torch.randn` gives these draws back."""
+
+    def __init__(self, draws: Tensor):
+        super().__init__()
+        self.draws = draws.float()
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.randn:
+            return self.draws if args[0] else self.draws[0]
+        return function(*args, **(kwargs or {}))
+
+
+def probe_estimator(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """By setting the "estimates"; of the samples at which f was evaluated the "noise" (z - mu) / sigma, None without any.
+
+    With "noise" in the inputs the samples are those of that noise, and "epsilon" is what `torch.randn` had to give for it.
+    """
+    need_callable(student, "the function(f, mu, log_sigma, num_samples)")
+    outputs: dict[str, list[Any]] = {"estimates": [], "noise": [], "epsilon": []}
+    for setting, wanted in zip(inputs["settings"], inputs.get("noise", [None] * len(inputs["settings"]))):
+        value, noise = estimate(student, setting, inputs["num_samples"], wanted)
+        if wanted is not None and noise is not None and abs(float(noise[0])) > 1e-5:
+            wanted = wanted * (wanted[0] / noise[0])
+            value, noise = estimate(student, setting, inputs["num_samples"], wanted)
+        for name, one in (("estimates", value), ("noise", noise), ("epsilon", wanted)):
+            outputs[name].append(one)
+    return outputs
+
+
+def estimate(student: Any, setting: tuple[float, ...], n: int, draws: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The estimates of one call, and the noise in the samples at which f was evaluated."""
+    *coefficients, mu, log_sigma = setting
+    f, seen = example(*coefficients), []
+
+    def watched(z: Tensor) -> Tensor:
+        seen.append(z.detach().clone())
+        return f(z)
+
+    with contextlib.nullcontext() if draws is None else ReplayedDraws(draws):
+        try:
+            value = student(watched, torch.tensor(mu), torch.tensor(log_sigma), n)
+        except RuntimeError:  # it may want parameters that carry gradients
+            seen.clear()
+            value = student(watched, torch.tensor(mu, requires_grad=True), torch.tensor(log_sigma, requires_grad=True), n)
+    samples = [z for z in seen if z.shape == (n,)]
+    noise = (samples[-1].double() - mu) / math.exp(log_sigma) if samples else None
+    return as_tensor(value, "the function(f, mu, log_sigma, num_samples)").detach(), noise

@@ -1,0 +1,172 @@
+"""Exercise 1b: the log-density of a diagonal Gaussian, element by element."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from autograder.exercises.exercise import Exercise, Finding, Mistake, Seen, edits_of, failed
+from autograder.exercises.functions import cases
+from autograder.exercises.laws import extremes, gradient, value
+from autograder.units.vae import PREAMBLE
+from autograder.units.vae.gaussian import SHARED, SIGMA, SOLUTION, VARIANTS, draw_parameters
+from autograder.units.vae.probes import probe_log_prob
+
+# Exact values need no narrow sigma, and a stabilizer of 1e-5 is as good as rounding here.
+LEVELS = (-1.0, -0.6, -0.2, 0.3, 0.8, 1.4)
+CURVE = torch.linspace(-4, 4, 41)[None]  # z of one distribution, in units of sigma; a row, whose shape is easily lost
+
+
+def draw(rng: torch.Generator) -> dict[str, Any]:
+    mu, log_sigma = draw_parameters(rng, LEVELS, rows=7, repeat=2)
+    z = mu + log_sigma.exp() * 2 * torch.randn(mu.shape, generator=rng)
+    centre, scale = 2 * torch.randn((), generator=rng), 0.6 + 0.3 * torch.rand((), generator=rng)
+    row = {"mu": centre.expand_as(CURVE), "log_sigma": scale.expand_as(CURVE), "z": centre + scale.exp() * CURVE}
+    far_mu, far_log_sigma = torch.randn(2, 784, generator=rng), torch.rand(2, 784, generator=rng) - 2.5
+    sign = torch.where(torch.rand(2, 784, generator=rng) < 0.5, -1.0, 1.0)
+    distance = sign * (20 + 30 * torch.rand(2, 784, generator=rng))  # exp(-20^2 / 2) is 0 in float32
+    far = {"mu": far_mu, "log_sigma": far_log_sigma, "z": far_mu + far_log_sigma.exp() * distance}
+    return cases("ReparameterizedDiagonalGaussian(mu, log_sigma).log_prob(z)", ("mu", "log_sigma", "z"),
+                 usual={"mu": mu, "log_sigma": log_sigma, "z": z}, row=row, column={n: v.T for n, v in row.items()}, far=far)
+
+
+# --- the laws ------------------------------------------------------------------------------------
+
+VALUE = value(2, "usual", "row", "column", what="The log-density", shape="the shape of z")
+
+
+def judge_value(seen: Seen) -> Finding:
+    finding, dtype = VALUE.judge(seen), str(seen.outputs["usual"]["value"].dtype)
+    if finding.passed and dtype != "torch.float32":
+        return failed("value", f"For float32 inputs the value is float32; yours is {dtype}.", None, "torch.float32", dtype)
+    return finding
+
+
+LAWS = (
+    replace(VALUE, judge=judge_value, view=lambda outputs: [VALUE.view(outputs), str(outputs["usual"]["value"].dtype)]),
+    extremes(1, "far", "784 dimensions and z far from mu", "density_underflows", rtol=1e-3),
+    gradient(1, "usual", sign="log_prob_without_gradient"),
+)
+
+
+# --- the mistakes --------------------------------------------------------------------------------
+
+CONSTANT, LOG_TERM, QUADRATIC = "-0.5 * math.log(2 * math.pi)", " - self.log_sigma", " - 0.5 * standardized**2"
+STANDARDIZED = "(z - self.mu) / self.sigma"
+
+
+def afterwards(expression: str) -> str:
+    """The way to change the value that `log_prob` returns, whatever it is."""
+    return (f"class Changed(TARGET):\n    def log_prob(self, z):\n        value = super().log_prob(z)\n        return {expression}\n\n\n"
+            "TARGET = Changed\n")
+
+
+def in_both_terms(mistake: Mistake) -> Mistake:
+    """A mistake in sigma with further ways: its logarithm is that of the wrong sigma, as torch's Normal would take it."""
+    ways = [(*edits_of(way), (LOG_TERM, " - self.sigma.log()")) for way in mistake.ways if edits_of(way)[0][0] == SIGMA]
+    return Mistake(mistake.name, mistake.title, mistake.advice, *mistake.ways, *ways)
+
+
+MISTAKES = (
+    *map(in_both_terms, SHARED),
+    Mistake("missing_half", "The factor 1/2 before the squared distance is missing.",
+            "log N(z; mu, sigma^2) = -(z - mu)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.",
+            (QUADRATIC, " - standardized**2"), afterwards("2 * value")),
+    Mistake("missing_log_2pi", "The constant -log(2 pi) / 2 is missing.",
+            "It does not change gradients, but without it the value is no log-density, and the ELBO no bound.",
+            (CONSTANT, "0.0")),
+    Mistake("log_2pi_not_halved", "log(2 pi) stands without its factor 1/2.",
+            "The density has (2 pi)^(-1/2) for each dimension, so its logarithm has -log(2 pi) / 2.",
+            (CONSTANT, "-math.log(2 * math.pi)")),
+    Mistake("missing_normalizer", "The normalizing terms -log sigma - log(2 pi) / 2 are missing.",
+            "Without -log sigma nothing stops sigma from growing: the exponent alone always prefers a larger one.",
+            ((CONSTANT + LOG_TERM, ""))),
+    Mistake("missing_log_sigma", "The term -log sigma is missing.",
+            "The density is divided by sigma, so its logarithm has -log sigma; log_sigma is given.",
+            (LOG_TERM, "")),
+    Mistake("log_sigma_halved", "The term -log sigma has a factor 1/2 that belongs to a log-variance.",
+            "log sqrt(sigma^2) = log sigma: with log_sigma given, subtract it whole.",
+            (LOG_TERM, " - 0.5 * self.log_sigma")),
+    Mistake("log_sigma_doubled", "The term -log sigma is counted twice.",
+            "-log(sigma^2) / 2 = -log sigma: either halve the log-variance or subtract log_sigma once.",
+            (LOG_TERM, " - 2 * self.log_sigma")),
+    Mistake("wrong_sign", "A sign in the log-density is wrong.",
+            "All three terms are subtracted: -(z - mu)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.",
+            (QUADRATIC, " + 0.5 * standardized**2"), (LOG_TERM, " + self.log_sigma"), (CONSTANT, CONSTANT[1:]),
+            (CONSTANT + LOG_TERM, CONSTANT[1:] + " + self.log_sigma")),
+    Mistake("sigma_not_squared", "The squared distance is divided by sigma in place of sigma squared.",
+            "The exponent is ((z - mu) / sigma)^2 / 2.",
+            (QUADRATIC, " - 0.5 * (z - self.mu) ** 2 / self.sigma")),
+    Mistake("difference_not_squared", "The distance z - mu is not squared.",
+            "The exponent is ((z - mu) / sigma)^2 / 2.",
+            (QUADRATIC, " - 0.5 * (z - self.mu) / self.sigma**2"), (QUADRATIC, " - 0.5 * standardized")),
+    Mistake("standard_normal_density", "The density of N(0, 1) is returned, whatever mu and sigma are.",
+            "Use this distribution's own mu and sigma.",
+            ((STANDARDIZED, "z"), (LOG_TERM, ""))),
+    Mistake("wrong_constant", "The constant term is wrong.",
+            "For each dimension it is -log(2 pi) / 2 with the natural logarithm, about -0.9189.",
+            (CONSTANT, "-0.5 * math.log10(2 * math.pi)"), (CONSTANT, "-0.5 * math.log(math.pi)"), (CONSTANT, "-0.5 * 2 * math.pi"),
+            (CONSTANT, "-math.log(math.pi)"), (CONSTANT, "-0.5 * math.log2(2 * math.pi)")),
+    Mistake("imprecise_constant", "pi is rounded too much.",
+            "Use math.pi or torch.pi: over 784 dimensions the third decimal adds up.",
+            (CONSTANT, "-0.5 * math.log(2 * 3.14)")),
+    Mistake("density_for_log_density", "The density is returned in place of its logarithm.",
+            "Write the logarithm directly; a product of 784 densities is zero in floating point.",
+            afterwards("value.exp()")),
+    Mistake("density_underflows", "The logarithm of an exponential underflows far from the mean.",
+            "exp(-k^2 / 2) is 0 in float32 from k = 15 on, and its logarithm -infinity. Simplify log(exp(a)) to a on paper.",
+            afterwards("value.exp().log()")),
+    Mistake("density_negated", "The sign of the whole log-density is flipped.",
+            "Return log p, not -log p; the loss takes its minus sign at the very end.",
+            afterwards("-value")),
+    Mistake("log_base_ten", "The logarithm has the wrong base.", "Nats use the natural logarithm: torch.log, math.log.",
+            afterwards("value / math.log(10)"), afterwards("value / math.log(2)")),
+    Mistake("log_prob_summed", "log_prob sums over dimensions.",
+            "Keep one value for each element, as torch's Normal does; the ELBO sums later, for all its terms in the same way.",
+            afterwards("value.sum(-1)"), afterwards("value.sum()"), afterwards("value.sum(-1, keepdim=True)"), afterwards("value.sum(0)")),
+    Mistake("log_prob_averaged", "log_prob averages over dimensions.",
+            "Keep one value for each element; independent dimensions add up, and never average.",
+            afterwards("value.mean(-1)"), afterwards("value.mean()"), afterwards("value.mean(0)")),
+    Mistake("state_drifts", "The result changes from call to call.",
+            "Calls must not change the object: compute everything from the arguments and leave attributes alone.",
+            afterwards("(value, setattr(self, 'sigma', 1.01 * self.sigma))[0]")),
+    Mistake("log_prob_without_gradient", "log_prob is cut off from its inputs.",
+            "Training needs gradients with respect to z, mu and log_sigma: no detach, no no_grad, no .item().",
+            afterwards("value.detach()")),
+)
+
+HINTS = (
+    "Take the logarithm of the Gaussian density on paper first; the exponential cancels.",
+    "There are three terms: the squared distance in units of sigma, log sigma, and a constant. Keep them elementwise.",
+    "-0.5 * ((z - mu) / sigma) ** 2 - log sigma - 0.5 * log(2 pi), or torch.distributions.Normal(mu, sigma).log_prob(z).",
+)
+
+
+def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+    """The log-density of one Gaussian, beside the right one."""
+    given, got = inputs["cases"]["row"], outputs["row"]["value"].double()
+    want = torch.distributions.Normal(given["mu"].double(), given["log_sigma"].double().exp()).log_prob(given["z"].double())
+    if got.shape != want.shape or not got.isfinite().all():
+        raise ValueError("no curve")
+    z, got, want = given["z"][0], got[0], want[0]
+    ax.plot(z, want, color="#d55e00", lw=3, label="right")
+    ax.plot(z, got, "--", color="#0072b2", lw=2, label="yours")
+    ax.set(xlabel="z", ylabel="log N(z; mu, sigma^2)")
+    ax.legend(fontsize=7)
+    middle = len(z) // 2
+    return (f"At mu = {float(z[middle]):.2f} your log-density is {float(got[middle]):.3f}, the right one {float(want[middle]):.3f}; "
+            f"four sigma away it is {float(got[-1]):.3f}, the right one {float(want[-1]):.3f}.")
+
+
+EXERCISES = (
+    Exercise(
+        name="vae.gaussian_log_prob",
+        target="ReparameterizedDiagonalGaussian",
+        title="The log-density of a diagonal Gaussian, element by element",
+        read_on="Lecture 01, the building blocks of the ELBO",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_log_prob,
+        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
+    ),
+)
