@@ -163,8 +163,12 @@ def extremes(points: int, name: str, what: str, sign: str, rtol: float = 1e-4, a
     return Behavior("extremes", points, judge, lambda outputs: outputs[name]["value"], after="value", sound=sound, rtol=rtol, atol=atol)
 
 
-def gradient(points: int, case: str, rtol: float = 1e-3, atol: float = 3e-3) -> Behavior:
-    """The gradient of the first case's value with respect to the arguments that the inputs name."""
+def gradient(points: int, case: str, rtol: float = 1e-3, atol: float = 3e-3, sign: str = "without_gradient") -> Behavior:
+    """The gradient of the first case's value with respect to the arguments that the inputs name.
+
+    Arguments:
+        sign: the mistake whose sign is that there is none.
+    """
 
     def judge(seen: Seen) -> Finding:
         got, want = seen.outputs[case]["slopes"], seen.right[case]["slopes"]
@@ -172,10 +176,10 @@ def gradient(points: int, case: str, rtol: float = 1e-3, atol: float = 3e-3) -> 
         if "trouble" in got:
             return failed("gradient", got["trouble"], None, expected)
         if not got:
-            return failed("gradient", "The result carries no gradient.", "without_gradient", expected, "none")
+            return failed("gradient", "The result carries no gradient.", sign, expected, "none")
         missing = [name for name in want if got[name] is None]
         if missing:
-            return failed("gradient", f"No gradient reaches {', '.join(missing)}.", "without_gradient", expected, "none for these")
+            return failed("gradient", f"No gradient reaches {', '.join(missing)}.", sign, expected, "none for these")
         if not untouched(seen.inputs["cases"][case], seen.outputs[case]["after"]):  # the gradient is that of other arguments
             return passed("gradient", "It carries gradients.")
         # An estimate has the gradient of an estimate: to a fifth of its length.
