@@ -25,7 +25,7 @@ BASELINE, SIGNAL = "baseline = (cost.sum(dim=0) - cost) / (num_samples - 1)", "s
 SURROGATE = "surrogate = cost + signal * (log_q - log_q.detach())"
 
 MISTAKES = (
-    *shared(SURROGATE, "signal"),
+    *shared(SOLUTION, SURROGATE, "signal"),
     Mistake("log_prob_detached",
             "No learning signal reaches the logits: log q is detached, or the signals were averaged, to zero, before they multiplied it.",
             "Each sample's signal, detached, multiplies its own log q, which keeps its gradient; then average.",

@@ -20,13 +20,15 @@ def score_function(f, logits: Tensor, num_samples: int) -> Tensor:
 '''
 DISTRIBUTION, DRAW, LOG_Q = "OneHotCategorical(logits=logits)", "z = q.sample((num_samples,))", "log_q = q.log_prob(z).sum(dim=-1)"
 SURROGATE, MEAN, HIDDEN = "surrogate = cost + cost.detach() * (log_q - log_q.detach())", "surrogate.mean(dim=0)", "(log_q - log_q.detach())"
-EVERY_CODE = """\
-states = torch.cartesian_prod(*[torch.arange(logits.shape[-1])] * logits.shape[-2])
-    codes = nn.functional.one_hot(states, logits.shape[-1]).to(logits.dtype).unsqueeze(1)
-    return (q.log_prob(codes.expand(-1, len(logits), -1, -1)).sum(dim=-1).exp() * f(codes)).sum(dim=0)"""
+EVERY_CODE = (
+    "states = torch.cartesian_prod(*[torch.arange(logits.shape[-1])] * logits.shape[-2])",
+    "codes = nn.functional.one_hot(states, logits.shape[-1]).to(logits.dtype).unsqueeze(1)",
+    "log_q = OneHotCategorical(logits=logits).log_prob(codes.expand(-1, len(logits), -1, -1)).sum(dim=-1)",
+    "return (log_q.exp() * f(codes)).sum(dim=0)",
+)
 
 
-def shared(surrogate: str, weight: str) -> tuple[Mistake, ...]:
+def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
     """The mistakes that people make with any baseline; `surrogate` is the line that has it, `weight` what multiplies log q there."""
 
     def instead(text: str) -> Edit:
@@ -79,7 +81,7 @@ def shared(surrogate: str, weight: str) -> tuple[Mistake, ...]:
                 (DRAW, "z = OneHotCategorical(logits=logits[:1]).sample((num_samples,)).expand(num_samples, *logits.shape)")),
         Mistake("enumerated_for_sampled", "Nothing is sampled: this is the exact expectation.",
                 "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.",
-                (DRAW, EVERY_CODE)),
+                body(solution, *EVERY_CODE)),
     )
 
 
@@ -89,7 +91,7 @@ COST_NOT_DETACHED = ("cost_not_detached", "The cost is not detached where it mul
 UNDETACHED = ((LOG_Q, f"with torch.no_grad():\n        {LOG_Q}"),)
 
 MISTAKES = (
-    *shared(SURROGATE, "cost.detach()"),
+    *shared(SOLUTION, SURROGATE, "cost.detach()"),
     Mistake("log_prob_detached", "The log-probability carries no gradient: the encoder learns nothing.",
             "The samples and the cost are numbers, log q(z) is not: its gradient is the estimator. Look for no_grad and detach.",
             (SURROGATE, "surrogate = cost + cost.detach() * (log_q - log_q).detach()"), *UNDETACHED),
