@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, failed, passed
+from autograder.exercises.results import Columns, law
 from autograder.exercises.tables import columns, probe
 
 __all__ = ["EXERCISES", "NOISE", "judge_truth"]
@@ -18,6 +19,7 @@ race_results = pd.DataFrame({
 })
 '''
 UNBIASED, RELAXED = ("score function", "leave-one-out"), ("Gumbel-softmax", "straight-through")
+NUMBERS = ("squared_bias", "variance")
 ESTIMATORS = ("enumeration", *UNBIASED, *RELAXED)
 # The estimate of a squared bias that is not there, from N draws, is at worst (chi-squared with one degree of freedom - 1) variance / N,
 # namely where all variance lies in one direction. With N = 200 it passes an eighth of the variance with probability 3.5e-7.
@@ -27,19 +29,13 @@ NOTHING = 1e-3  # of the largest variance, for enumeration: rounding, with room
 Rows = dict[str, tuple[float, float]]  # squared bias and variance by the estimator's name
 
 
-def rows_of(outputs: dict[str, Any], behavior: str) -> Rows | Finding:
-    """The table, or what is wrong with it as a table."""
-    names, *numbers = (outputs.get(column) for column in ("estimator", "squared_bias", "variance"))
-    well_formed = all(isinstance(column, list) and column and len(column) == len(names or ()) for column in (names, *numbers))
-    if not well_formed or not all(isinstance(n, str) for n in names) or not all(isinstance(v, (int, float)) for c in numbers for v in c):
-        return failed(behavior, "`race_results` could not be read as a table of numbers.")
-    if not all(math.isfinite(value) for column in numbers for value in column):
+def rows_of(found: Columns, behavior: str) -> Rows | Finding:
+    """The rows, or what is missing of them."""
+    if not all(math.isfinite(value) for name in NUMBERS for value in found[name]):
         return failed(behavior, "Some entries are not finite numbers.", "not_finite", "finite numbers", "NaN or infinity")
-    found = dict(zip(names, zip(*numbers)))
-    missing = ", ".join(name for name in ESTIMATORS if name not in found)
-    if missing:
-        return failed(behavior, f"The table needs a row for {missing}.", None, ", ".join(ESTIMATORS), ", ".join(found))
-    return found
+    rows = dict(zip(found["estimator"], zip(*(found[name] for name in NUMBERS))))
+    missing = ", ".join(name for name in ESTIMATORS if name not in rows)
+    return failed(behavior, f"The table needs a row for {missing}.", None, ", ".join(ESTIMATORS), ", ".join(rows)) if missing else rows
 
 
 def judge_table(found: Rows) -> Finding:
@@ -71,12 +67,14 @@ def judge_truth(found: Rows) -> Finding:
     return passed("truth", "Exact, unbiased within noise, biased: each as it has to be.")
 
 
-def law(name: str, points: int, judge: Any) -> Behavior:
-    def whole(seen: Seen) -> Finding:
-        found = rows_of(seen.outputs, name)
-        return found if isinstance(found, Finding) else judge(found)
+def of_rows(name: str, points: int, judge: Callable[[Rows], Finding]) -> Behavior:
+    """A behavior of a table that has all rows."""
 
-    return Behavior(name, points, whole)
+    def whole(found: Columns) -> Finding:
+        rows = rows_of(found, name)
+        return rows if isinstance(rows, Finding) else judge(rows)
+
+    return law(name, points, whole)
 
 
 MISTAKES = (
@@ -123,7 +121,7 @@ EXERCISES = (
         title="A table of five estimators",
         read_on="Lecture 04, section 8",
         solution=SOLUTION, preamble="import pandas as pd\n\n", probe=probe,
-        draw=lambda rng: columns("race_results", ("estimator",), ("squared_bias", "variance")),
-        laws=(law("table", 1, judge_table), law("truth", 2, judge_truth)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
+        draw=lambda rng: columns("race_results", ("estimator",), NUMBERS),
+        laws=(of_rows("table", 1, judge_table), of_rows("truth", 2, judge_truth)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
     ),
 )

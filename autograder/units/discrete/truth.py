@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -53,7 +52,7 @@ class Truth:
     """
 
     def __init__(self, problem: dict[str, Any], rows: slice = slice(None)):
-        self.problem, self.num_samples, self.offset = problem, problem["num_samples"], problem["offset"]
+        self.problem, self.offset = problem, problem["offset"]
         self.logits, self.bias, self.theta = (problem[name].double()[rows] for name in ("logits", "bias", "theta"))
         latents, classes = self.logits.shape[1:]
         states = torch.tensor(list(itertools.product(range(classes), repeat=latents)))
@@ -87,15 +86,3 @@ class Truth:
     def theta_gradient(self) -> Tensor:
         """d value / d theta, (batch, H)."""
         return (self.probabilities[..., None] * self.activations(self.codes)).sum(0)
-
-    def variance(self, estimator: Callable[[Truth, Tensor, Tensor], Tensor]) -> Tensor:
-        """Of each entry of ``estimator(truth, z, costs)``, by enumerating all tuples of num_samples codes, (batch, L, C)."""
-        chosen = torch.tensor(list(itertools.product(range(len(self.codes)), repeat=self.num_samples)))  # (tuples, S)
-        z = self.codes[chosen, 0].transpose(0, 1)  # (S, tuples, L, C)
-        variances = []
-        for row in range(len(self.logits)):
-            one = Truth(self.problem, slice(row, row + 1))
-            estimate = estimator(one, z, one.cost(z))  # (tuples, L, C)
-            weight = one.probabilities[chosen, 0].prod(1)[:, None, None]
-            variances.append((weight * estimate**2).sum(0) - (weight * estimate).sum(0) ** 2)
-        return torch.stack(variances)
