@@ -33,7 +33,7 @@ def known_state(seed: int) -> Iterator[None]:
     torch_rng, numpy_rng, python_rng = torch.get_rng_state(), np.random.get_state(), random.getstate()
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed looks for other devices, and takes longer than most probes
     np.random.seed(seed % 2**32)
     random.seed(seed)
     try:
