@@ -51,7 +51,7 @@ def bars(ax: Any, got: Tensor, right: Tensor, across: str, up: str) -> None:
     ax.set_xticks(number.tolist())
     ax.set_xlabel(across)
     ax.set_ylabel(up)
-    ax.legend()
+    ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)  # above, where no bar is
 
 
 def furthest(ax: Any, got: Tensor, right: Tensor, across: str, up: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Exercise, Finding, Mistake, Seen, body, double, run, wrapped
+from autograder.exercises.exercise import Exercise, Mistake, body, double, run, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, general, gradient, value
 from autograder.exercises.pictures import furthest
@@ -53,16 +53,13 @@ def exact(points: int) -> Any:
 
 def through_both(points: int) -> Any:
     """The gradient through the probabilities and through the costs. What is not one number for each example has none."""
-    law = gradient(points, "two")
-
-    def judge(seen: Seen) -> Finding:
-        return replace(law.judge(seen), mistakes=()) if seen.outputs["two"]["slopes"] else law.judge(seen)
 
     def sound(view: Any) -> bool:
         dimensions, slopes = view[0], [view[1].get(name) for name in ("logits", "theta")]
         return dimensions == 1 and all(slope is not None and bool(slope.any()) for slope in slopes)
 
-    return replace(law, judge=judge, sound=sound, view=lambda outputs: (outputs["two"]["value"].dim(), outputs["two"]["slopes"]))
+    return replace(gradient(points, "two", sign=""), sound=sound,
+                   view=lambda outputs: (outputs["two"]["value"].dim(), outputs["two"]["slopes"]))
 
 
 MISTAKES = (
@@ -154,7 +151,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     wrong = next((name for name in right if not close(outputs[name]["value"], right[name]["value"])), None)
     if wrong:
         return furthest(ax, outputs[wrong]["value"], right[wrong]["value"], f"example, {wrong} latent{'s' * (wrong != 'one')}", "E[f(z)]")
-    got, want = (which["two"]["slopes"]["logits"] for which in (outputs, right))
+    got, want = (which["two"]["slopes"].get("logits") for which in (outputs, right))
     return furthest(ax, torch.zeros_like(want).flatten(1) if got is None else got.flatten(1), want.flatten(1), "logit", "gradient")
 
 
