@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import types
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -73,24 +74,24 @@ class Estimates:
         together = torch.cat([p.double().unflatten(0, (TILE, self.examples)) for p in parts])
         return together if together.isfinite().all() else None
 
-    @property
+    @cached_property
     def few(self) -> bool:
         """Whether fewer codes were looked at than num_samples."""
         return bool(self.codes) and len(self.codes[0]) < self.num_samples
 
-    @property
+    @cached_property
     def same_in_each_call(self) -> bool:
         return len(self.codes) > 1 and torch.equal(self.codes[0], self.codes[1])
 
-    @property
+    @cached_property
     def same_for_all_rows(self) -> bool:
         return bool(self.codes) and bool((self.codes[0] == self.codes[0][:, :1]).all())
 
-    @property
+    @cached_property
     def one_hot(self) -> bool:
         return all(bool((((z == 0) | (z == 1)).all(-1) & (z.sum(-1) == 1)).all()) for z in self.codes)
 
-    @property
+    @cached_property
     def constant(self) -> bool:
         return self.numbers["logits"] is not None and float(self.numbers["logits"].std(0).max()) < 1e-5
 
