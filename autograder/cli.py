@@ -68,11 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_check(args: argparse.Namespace) -> int:
     from autograder.catalogue import all_checks, find_check
     from autograder.files import check_files
+    from autograder.own import units
     from autograder.probing import Trouble
 
     if args.checks == "list":
         for check in all_checks().values():
             print(f"{check.name:24s} {check.max_points} points   {check.target}: {check.title}")
+        for problem in filter(None, (unit.problem for unit in units())):
+            print(f"elbolab check: {problem}", file=sys.stderr)
         return 0
     try:
         checks = [find_check(name) for name in args.checks.split(",") if name]

@@ -5,7 +5,7 @@ Each function returns sentences, one for each thing that is missing; an empty li
 
 import re
 
-__all__ = ["lint_exercises", "lint_frame"]
+__all__ = ["lint_checks", "lint_exercises", "lint_frame"]
 
 EXERCISE = re.compile(r"^#{2,4} (?P<optional>Optional e|E)xercise (?P<label>\w+): \S", re.MULTILINE)
 FACTS = re.compile(r"^Difficulty: [●○]{3} · Time: (?P<minutes>\d+) min · Points: (?P<points>\d+)$", re.MULTILINE)
@@ -19,6 +19,37 @@ CELL_KINDS = {  # (cell type, grade, solution, locked) -> what it is
     ("markdown", True, True, False): "answer",
     ("markdown", False, False, True): "question",
 }
+
+
+def lint_checks(folder):
+    """What is wrong with the checks.py in this folder: it cannot be used, or judges otherwise than it says."""
+    from autograder import own  # what follows loads torch
+
+    unit = next(unit for unit in own.units() if unit.folder.resolve() == folder.resolve())
+    if unit.problem:
+        return [unit.problem]
+    return [f"course/{folder.name}/checks.py: {sentence}" for exercise in unit.exercises for sentence in _lint_promises(exercise, unit)]
+
+
+def _lint_promises(exercise, unit):
+    """The solution and the variants pass; each mistake's code is named, by this check or by another of the same target."""
+    from autograder.verdict import evaluate
+
+    def said(check, *ways):
+        return evaluate(check, check.object(check.source(*ways)), seed=12)
+
+    def named(mistake, way):
+        others = [e for e in unit.exercises if e.target == exercise.target and mistake in e.mistakes]
+        return any([m.name for m in said(e, way).mistakes] == [mistake.name] for e in others)
+
+    try:
+        right = {"the solution": (), **{f'the variant "{label}"': (way,) for label, way in exercise.variants.items()}}
+        problems = [f"{what} of {exercise.name} does not pass: {verdict.message}"
+                    for what, ways in right.items() if not (verdict := said(exercise, *ways)).passed]
+        return problems + [f"the code of the mistake {mistake.name} in {exercise.name} is not named by it ({way!r})."
+                           for mistake in exercise.mistakes for way in mistake.ways if not named(mistake, way)]
+    except Exception as error:  # an edit that does not apply, source that is no Python
+        return [f"{exercise.name}: {type(error).__name__}: {error}"]
 
 
 def lint_exercises(notebook):

@@ -6,7 +6,8 @@ A master is a jupytext percent script, `course/NN_name/lecture.py` or `course/NN
     solutions/NN_name/exercises.ipynb    solved; nbgrader's source folder
     assignments/NN_name/exercises.ipynb  the student version; nbgrader's release folder
 
-are built, all without outputs and byte for byte the same on every run; `lint` says what a master lacks.
+are built, all without outputs and byte for byte the same on every run; `lint` says what a master lacks. A teacher's own checks, which
+stand beside the master, go with the notebooks: `check` finds them beside the student's notebook.
 """
 
 import hashlib
@@ -25,7 +26,8 @@ from nbgrader.utils import compute_checksum, is_solution
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder.lint import lint_exercises, lint_frame
+from autograder import own
+from autograder.lint import lint_checks, lint_exercises, lint_frame
 
 __all__ = ["MasterError", "build", "check_built", "leaks", "lint", "student_view", "units_of"]
 
@@ -186,6 +188,9 @@ def _render(root, stage, units):
             continue
         solved = read_master(folder / "exercises.py")
         _write(stage / "solutions" / unit / "exercises.ipynb", solved)
+        for name in own.FILES if (folder / own.FILES[0]).is_file() else ():
+            if (folder / name).is_file():
+                shutil.copy(folder / name, stage / "solutions" / unit / name)
         for name in CARRIED:
             if (folder / name).is_dir():
                 shutil.copytree(folder / name, stage / "solutions" / unit / name,
@@ -265,16 +270,22 @@ def check_built(root, units=None):
 
 def lint(root, units=None):
     """One sentence for each thing that a unit's masters lack, with file and cell. Empty when all is well."""
-    problems = []
-    for unit in units_of(root, units):
-        folder = Path(root) / "course" / unit
-        for name in ("lecture", "exercises"):
-            path = folder / f"{name}.py"
-            if not path.exists():
-                problems.append(f"course/{unit}/{name}.py is missing.")
-                continue
-            found = lint_frame(notebook := read_master(path))
-            if name == "exercises":
-                found += lint_exercises(notebook)
-            problems += [f"course/{unit}/{name}.py: {sentence}" for sentence in found]
+    with own.course_at(root):
+        return [sentence for unit in units_of(root, units) for sentence in _lint_unit(Path(root) / "course" / unit)]
+
+
+def _lint_unit(folder):
+    """As `lint`, of one unit. A teacher's own, with checks of its own, may do without a lecture."""
+    has_checks = (folder / own.FILES[0]).is_file()
+    problems = lint_checks(folder) if has_checks else []
+    for name in ("exercises",) if has_checks and not (folder / "lecture.py").exists() else ("lecture", "exercises"):
+        path, place = folder / f"{name}.py", f"course/{folder.name}/{name}.py"
+        if not path.exists():
+            problems.append(f"{place} is missing.")
+            continue
+        found = lint_frame(notebook := read_master(path))
+        if name == "exercises":
+            found += lint_exercises(notebook)
+        # What is wrong with checks.py is said once, not for each check that is missing because of it.
+        problems += [f"{place}: {sentence}" for sentence in found if not any(said in sentence for said in problems)]
     return problems

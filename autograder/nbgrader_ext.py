@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Enum, Float
+
+from autograder import own
 
 __all__ = ["ExecuteSubmission", "SaveGrades", "SubmissionExporter", "TakeIn"]
 
@@ -90,6 +93,7 @@ class ExecuteSubmission(NbGraderPreprocessor):
 
         Raises:
             SandboxError: there is no sandbox on this machine, and none was not asked for.
+            Broken: the course's own checks of this notebook cannot be used.
         """
         from autograder.grading.provisioner import KernelSession
         from autograder.grading.run import derive, run_notebook
@@ -99,9 +103,11 @@ class ExecuteSubmission(NbGraderPreprocessor):
         started, seed, problems = time.monotonic(), said.get("seed", 0), said.get("problems", [])
         if not problems:
             limits = Limits(cell_seconds=self.timeout, notebook_seconds=self.notebook_timeout)
-            files = files_in(resources["metadata"].get("path"))
             start = derive(seed, "generators")
-            problems = run_notebook(nb, seed, limits, lambda: KernelSession(start, limits, self.sandbox, files))
+            with own.course_at(CourseDirectory(parent=self).root):
+                refuse(nb)
+                files = files_in(resources["metadata"].get("path"), own.hidden(resources.get("nbgrader", {}).get("assignment", "")))
+                problems = run_notebook(nb, seed, limits, lambda: KernelSession(start, limits, self.sandbox, files))
         for problem in problems:
             self.log.warning("%s", problem)
         nb.metadata["elbolab"] = {"notes": [], "seed": seed, **said, "sandbox": self.sandbox, "problems": problems,
@@ -109,11 +115,23 @@ class ExecuteSubmission(NbGraderPreprocessor):
         return nb, resources
 
 
-def files_in(folder: str | None) -> dict[str, bytes]:
-    """The files beside an autograded notebook: handed in, or the instructor's."""
+def refuse(notebook: Any) -> None:
+    """Raises Broken if one of its checks cannot be used."""
+    from autograder.catalogue import refusal
+    from autograder.grading.run import checks_in, test_cells
+
+    for cell in test_cells(notebook):
+        for part in checks_in(cell.source):
+            if part[0] == "check" and (problem := refusal(part[1])):
+                raise own.Broken(problem)
+
+
+def files_in(folder: str | None, hidden: Sequence[str] = ()) -> dict[str, bytes]:
+    """The files beside an autograded notebook, handed in or the instructor's, but those that are `hidden` from student code."""
     from autograder.grading.handed_in import read_submission
 
-    return read_submission(Path(folder), []).files if folder and os.path.isdir(folder) else {}
+    files = read_submission(Path(folder), []).files if folder and os.path.isdir(folder) else {}
+    return {name: data for name, data in files.items() if name not in hidden}
 
 
 class SaveGrades(SaveAutoGrades):

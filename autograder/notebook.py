@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.catalogue import all_checks, find_check
+from autograder.own import problem_of
 from autograder.panels import hint_panel, progress_panel, verdict_panel
 from autograder.probing import Trouble
 from autograder.verdict import Verdict, evaluate
@@ -79,7 +80,7 @@ def progress(unit: str = "vae") -> None:
     checks = [c for n, c in all_checks().items() if n.startswith(f"{unit}.")]
     if not checks:
         units = sorted({n.split(".")[0] for n in all_checks()})
-        print(f'There is no unit "{unit}". There are: {", ".join(units)}.')
+        print(problem_of(unit) or f'There is no unit "{unit}". There are: {", ".join(units)}.')
         return
     state = recall()
     rows = [f"{'✓' if state.get(c.name, {}).get('passed') else '·'} {c.name}: {c.title}" for c in checks]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nbgrader.api import MissingEntry
 
+from autograder import own
 from autograder.grading import intake, records
 from autograder.grading.gradebook import Book, Settings
 from autograder.grading.handed_in import HandedIn, read_submission
 from autograder.grading.recording import master_files
+from autograder.grading.run import checks_in
 
 __all__ = ["Assignment", "NothingToGrade", "find"]
 
@@ -43,6 +45,13 @@ class Assignment:
     sandbox: str
     tests: str
 
+    @property
+    def refusal(self) -> str:
+        """Why nothing of it can be judged: a checks.py that is broken; "" if all is well."""
+        from autograder.catalogue import refusal
+
+        return next(filter(None, map(refusal, checks_of(self.templates))), "")
+
     def read(self, student: str) -> HandedIn:
         """What the student handed in; raises OSError if the folder cannot be read."""
         student.encode()  # a UnicodeEncodeError is a ValueError; `plan` says what it means
@@ -52,8 +61,10 @@ class Assignment:
         """One task for each notebook."""
         from autograder.grading.engine import Task
 
+        hidden = own.hidden(self.name)
+        files = {name: data for name, data in {**handed_in.files, **self.masters}.items() if name not in hidden}
         return [
-            Task(student, self.name, name, data, self.templates[name], seed, {**handed_in.files, **self.masters}, self.limits, self.sandbox,
+            Task(student, self.name, name, data, self.templates[name], seed, files, self.limits, self.sandbox,
                  handed_in.notes.get(name, ()))
             for name, data in handed_in.notebooks.items()
         ]
@@ -76,9 +87,16 @@ def find(settings: Settings, name: str | None, students: Sequence[str] | None, l
             templates = find_templates(settings, book, each)
             masters = master_files(settings, each)
             chosen = choose_students(settings, each, submitted.get(each, {}), students)
-            tests = records.tests_digest(templates, masters, limits)
+            checks = own.files_of({check.split(".")[0] for check in checks_of(templates)})
+            tests = records.tests_digest(templates, {n: d for n, d in masters.items() if n not in own.hidden(each)} | checks, limits)
             found.append(Assignment(settings, each, chosen, templates, masters, limits, sandbox, tests))
     return found
+
+
+def checks_of(templates: Mapping[str, intake.Template]) -> list[str]:
+    """The names of all checks in the tests."""
+    sources = [cell["source"] for template in templates.values() for cell in template.cells if (cell["nbgrader"] or {}).get("grade")]
+    return [part[1] for source in sources for part in checks_in(source) if part[0] == "check"]
 
 
 def find_templates(settings: Settings, book: Book, name: str) -> dict[str, intake.Template]:

@@ -15,6 +15,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder import own
 from autograder.inside.isolate import HOME, PRIVATE
 
 __all__ = ["KERNELS", "Mode", "SandboxError", "bwrap_command", "environment", "find_mode"]
@@ -86,6 +87,7 @@ def parents_of(paths: list[str]) -> list[str]:
 def bwrap_command(mode: Mode, disk: int) -> list[str]:
     """bubblewrap's command line up to the program."""
     package = str(Path(__file__).parent.parent)
+    files = {path: path for path in own_files()} | {f"{package}/units/{name}/probes.py": str(path) for name, path in own.probes().items()}
     command = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent",
                "--new-session", "--hostname", "elbolab", "--clearenv"]
     if mode.user == "namespace":
@@ -99,7 +101,7 @@ def bwrap_command(mode: Mode, disk: int) -> list[str]:
         command += ["--size", str(disk), "--perms", "1777", "--tmpfs", folder]
     shown = [path for _, path in visible_paths()]
     # bwrap makes missing parents for their owner alone, which nobody could pass.
-    for folder in parents_of([*shown, *own_files(), HOME, PRIVATE, KERNELS, "/tmp/x", "/var/tmp/x"]):
+    for folder in parents_of([*shown, *files, HOME, PRIVATE, KERNELS, "/tmp/x", "/var/tmp/x"]):
         if not any(folder == p or folder.startswith(p + "/") for p in shown) and not os.path.islink(folder):
             command += ["--perms", "0755", "--dir", folder]
     for option, path in visible_paths():
@@ -108,11 +110,11 @@ def bwrap_command(mode: Mode, disk: int) -> list[str]:
         else:
             command += [option, path, path]
     command += ["--perms", "0755", "--tmpfs", package]
-    for folder in parents_of(own_files()):
+    for folder in parents_of(list(files)):
         if folder.startswith(package + "/"):
             command += ["--perms", "0755", "--dir", folder]
-    for path in own_files():
-        command += ["--ro-bind", path, path]
+    for place, path in files.items():
+        command += ["--ro-bind", path, place]
     command += ["--remount-ro", package]
     command += ["--proc", "/proc"] if mode.proc == "own" else ["--perms", "0555", "--dir", "/proc"]
     command += ["--perms", "0755", "--dir", PRIVATE, "--size", str(1 << 20), "--perms", "1777", "--tmpfs", KERNELS]

@@ -29,6 +29,9 @@ def compare_class(root: Path, assignment: str | None = None, *, progress: Any = 
 def _compare(assignment: Any, pool: Any, execute: Callable | None, progress: Any, stop: Any, print: Callable) -> int:
     from autograder.grading.gradebook import Book
 
+    if assignment.refusal:
+        print(f"{assignment.name}: {plain(assignment.refusal, 1000)}")
+        return 2
     if execute is None:
         from autograder.grading.engine import execute
     with Book(assignment.settings, read_only=True) as book:

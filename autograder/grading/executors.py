@@ -159,6 +159,7 @@ class ClusterPool:
 
     def compare(self) -> None:
         """Whether there are workers, and all would judge as this machine does."""
+        from autograder import own
         from autograder.grading.records import source_digest
 
         digests = self.client.run(source_digest, on_error="return")
@@ -167,6 +168,12 @@ class ClusterPool:
         other = [worker for worker, digest in digests.items() if digest != source_digest()]
         if other:
             raise PoolLost(f"Workers have no elbolab, or not this version: {', '.join(other[:5])}. Install the same on all machines.")
+        checks = own.digest()
+        other = [worker for worker, digest in self.client.run(own.digest, on_error="return").items() if digest != checks]
+        if other:
+            there = ", ".join(own.files_of()) or "none"
+            raise PoolLost(f"Workers have not this course's own checks ({there}): {', '.join(other[:5])}. "
+                           f"Start them in a copy of the course, or say where it is: {own.COURSE}=FOLDER dask worker ...")
 
     @property
     def room(self) -> int:

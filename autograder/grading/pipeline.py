@@ -14,6 +14,7 @@ from autograder.grading import records
 from autograder.grading.executors import ClusterPool, LocalPool, PoolLost
 from autograder.grading.records import Locked
 from autograder.grading.sandbox import Limits, SandboxError, find_mode
+from autograder.own import course_at
 
 if TYPE_CHECKING:
     from autograder.grading.grader import Summary
@@ -48,9 +49,12 @@ def grade_each(root: Path, assignment: str | None = None, *, students: Sequence[
         execute: stands in for `engine.execute` in tests.
     """
     with ready(root, assignment, students, jobs, cluster, sandbox, limits, execute) as (assignments, pool, stop):
-        from autograder.grading.grader import REFUSED, Grader
+        from autograder.grading.grader import REFUSED, Grader, Summary
 
         for each in assignments:
+            if each.refusal:
+                yield Summary(each.name, stopped=each.refusal)
+                continue
             with stopped_by(Locked, *REFUSED), records.lock(each.settings.root, each.name):
                 summary = Grader(each, pool, execute, force, progress, stop).grade()
             yield summary
@@ -62,13 +66,13 @@ def grade_each(root: Path, assignment: str | None = None, *, students: Sequence[
 def ready(root: Path, assignment: str | None, students: Sequence[str] | None, jobs: int | None, cluster: str | None, sandbox: str,
           limits: Limits | None, execute: Callable | None) -> Iterator[tuple[list[Any], Any, threading.Event]]:
     """(assignments, pool, event that Ctrl-C sets); ends the pool afterwards. Raises Stopped."""
-    with stopped_by(SandboxError, PoolLost):
+    with stopped_by(SandboxError, PoolLost), course_at(root):
         if sandbox == "bubblewrap" and cluster is None and execute is None:
             find_mode()
         pool = open_pool(jobs, cluster, None if execute else (sandbox, limits or Limits()))
     stop = threading.Event()
     try:
-        with interruptible(stop):
+        with interruptible(stop), course_at(root):
             pool.start()  # its processes take seconds to start, and so does nbgrader
             from autograder.grading import assignment as assignments
             from autograder.grading.gradebook import GradebookError, course_settings

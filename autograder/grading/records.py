@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).parents[1]
 # What a verdict depends on. Changing anything else of ours grades nobody anew.
 DECIDES = ("border.py", "channel.py", "exercises", "grading/edits.py", "grading/engine.py", "grading/guard.py", "grading/instructor.py",
            "grading/intake.py", "grading/matching.py", "grading/reading.py", "grading/run.py", "grading/session.py", "inside",
-           "probing.py", "timing.py", "units", "verdict.py")
+           "own.py", "probing.py", "timing.py", "units", "verdict.py")
 
 
 class Locked(Exception):

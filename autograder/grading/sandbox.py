@@ -21,6 +21,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from autograder import own
 from autograder.grading.bubblewrap import KERNELS, SandboxError, bwrap_command, environment, find_mode, kept_folders
 
 __all__ = ["Job", "Limits", "Sandbox", "SandboxError", "find_mode"]
@@ -80,7 +81,9 @@ class Sandbox:
             os.close(told)
         self.control = ours
         atexit.register(self.close)
-        ours.send(json.dumps({"isolate": bool(wrap), "preload": preload}).encode())
+        # Without a sandbox a teacher's own probes are where they lie; in it they are shown among the others.
+        beside = {} if wrap else {name: str(path.parent) for name, path in own.probes().items()}
+        ours.send(json.dumps({"isolate": bool(wrap), "preload": preload, "own": beside}).encode())
         self.info, self.ending = open(info), False
 
     @functools.cached_property

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from autograder import own
 from autograder.channel import Channel, Closed, Late, Malformed
 from autograder.grading.sandbox import Limits, Sandbox
 
@@ -37,12 +38,12 @@ class Session(Protocol):
         """End it."""
 
 
-_warm: dict[tuple[str, int], Sandbox] = {}
+_warm: dict[tuple[Any, ...], Sandbox] = {}
 
 
 def warm_sandbox(kind: str, limits: Limits) -> Sandbox:
     """This process's warm parent, started when there is none that can be used."""
-    key = (kind, limits.disk)
+    key = (kind, limits.disk, *((name, path, path.stat().st_mtime_ns) for name, path in own.probes().items()))
     if key not in _warm or not _warm[key].reusable:
         if key in _warm:
             _warm.pop(key).close()

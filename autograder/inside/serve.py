@@ -77,7 +77,11 @@ def answer(request: dict[str, Any], inputs: bytes, names: dict[str, Any]) -> byt
     try:
         # A cell may have left inference mode on; tensors that are made in it carry no gradient.
         with torch.inference_mode(False):
-            probe = getattr(importlib.import_module(module), name)
+            try:
+                probe = getattr(importlib.import_module(module), name)
+            except Exception as error:
+                why = f"{module} cannot be imported: {type(error).__name__}: {error}"
+                return encode({"trouble": f"This check is broken, not your code ({why}). Tell your teacher."})
             try:
                 student = eval(request["expression"], names)
             except NameError as error:

@@ -41,7 +41,7 @@ def main(control_fd: int) -> None:
     isolated = next((how for how in ("user", "plain") if can_isolate(how)), "") if settings["isolate"] else ""
     if isolated == "user":
         go_on_as_leader(control)
-    shell = warm_up(settings["preload"])
+    shell = warm_up(settings["preload"], settings["own"])
     gc.collect()
     gc.freeze()
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
