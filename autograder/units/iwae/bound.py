@@ -21,7 +21,7 @@ from autograder.exercises.exercise import (
     wrapped,
 )
 from autograder.units.iwae import PREAMBLE, log_weights, probes
-from autograder.units.iwae.folding import LOG_W
+from autograder.units.iwae.folding import LOG_W, REDUCED
 from autograder.units.iwae.log_weights import IN_WEIGHTS, RESULT
 from autograder.units.iwae.sampled import (
     LATER,
@@ -233,23 +233,6 @@ MISTAKES = (
             "Detach nothing: all three parts of log w count.", inlined((RESULT, "log_px.detach() + log_pz - log_qz"))),
 )
 
-REDUCED = {
-    "the maximum by hand": ("m = log_w.max(dim=0).values.detach()", "m + (log_w - m).exp().mean(dim=0).log()"),
-    "log K inside": ("torch.logsumexp(log_w - math.log(num_samples), dim=0)",),
-    "logcumsumexp": ("torch.logcumsumexp(log_w, dim=0)[-1] - math.log(num_samples)",),
-    "a running maximum": (
-        "m, total = torch.full((len(x),), -math.inf), torch.zeros(len(x))", "for row in log_w:",
-        "    larger = torch.maximum(m, row.detach())",
-        "    m, total = larger, total * (m - larger).exp() + (row - larger).exp()", "m + total.log() - math.log(num_samples)"),
-    "logaddexp, sample by sample": (
-        "total = log_w[0]", "for row in log_w[1:]:", "    total = torch.logaddexp(total, row)", "total - math.log(num_samples)"),
-    "float64": ("torch.logsumexp(log_w.double(), dim=0) - math.log(num_samples)",),
-    "through log_softmax": ("(log_w - torch.log_softmax(log_w, dim=0)).mean(dim=0) - math.log(num_samples)",),
-    "the library's": ("elbolab.inference.importance_weighted_bound(log_w)",),
-    "a surrogate with the bound's value": (
-        "weighted = (torch.softmax(log_w, dim=0).detach() * log_w).sum(dim=0)",
-        f"({RETURN}).detach() + weighted - weighted.detach()"),
-}
 VARIANTS = {f"{name} (log-weights)": body(SOLUTION, *lines, f"return {RETURN}") for name, lines in LOG_W.items()}
 VARIANTS |= {f"{name} (reduction)": ended(*lines) for name, lines in REDUCED.items()}
 VARIANTS |= {

@@ -1,8 +1,8 @@
-"""Right ways to make log-weights that do not look like ours: samples folded in many orders, loops, chunks, other libraries."""
+"""Right ways to make log-weights and bounds that do not look like ours: other orders, loops, chunks, other libraries."""
 
 from __future__ import annotations
 
-__all__ = ["LOG_W"]
+__all__ = ["LOG_W", "REDUCED"]
 
 PX = "log_px = model.observation_model(z).log_prob(x).flatten(2).sum(-1)"
 KL = "(model.prior(len(x)).log_prob(z) - qz.log_prob(z)).sum(-1)"
@@ -64,4 +64,23 @@ LOG_W = {
     "vmap over the samples": (
         *DRAWN, "log_px = torch.vmap(lambda sample: -nn.functional.binary_cross_entropy_with_logits("
         "model.decoder(sample), x.flatten(1), reduction='none').sum(1))(z)", f"log_w = log_px + {KL}"),
+}
+
+# What makes L_K of log_w: the last line is what is returned.
+REDUCED = {
+    "the maximum by hand": ("m = log_w.max(dim=0).values.detach()", "m + (log_w - m).exp().mean(dim=0).log()"),
+    "log K inside": ("torch.logsumexp(log_w - math.log(num_samples), dim=0)",),
+    "logcumsumexp": ("torch.logcumsumexp(log_w, dim=0)[-1] - math.log(num_samples)",),
+    "a running maximum": (
+        "m, total = torch.full((len(x),), -math.inf), torch.zeros(len(x))", "for row in log_w:",
+        "    larger = torch.maximum(m, row.detach())",
+        "    m, total = larger, total * (m - larger).exp() + (row - larger).exp()", "m + total.log() - math.log(num_samples)"),
+    "logaddexp, sample by sample": (
+        "total = log_w[0]", "for row in log_w[1:]:", "    total = torch.logaddexp(total, row)", "total - math.log(num_samples)"),
+    "float64": ("torch.logsumexp(log_w.double(), dim=0) - math.log(num_samples)",),
+    "through log_softmax": ("(log_w - torch.log_softmax(log_w, dim=0)).mean(dim=0) - math.log(num_samples)",),
+    "the library's": ("elbolab.inference.importance_weighted_bound(log_w)",),
+    "a surrogate with the bound's value": (
+        "weighted = (torch.softmax(log_w, dim=0).detach() * log_w).sum(dim=0)",
+        "(torch.logsumexp(log_w, dim=0) - math.log(num_samples)).detach() + weighted - weighted.detach()"),
 }

@@ -195,8 +195,10 @@ def samples(points: int) -> Behavior:
         return passed("samples", "The latents are independent draws of q(z|x), fresh in every call.")
 
     def enough(outputs: dict[str, Any]) -> bool:
+        """Whether K different latents were decoded for each example."""
         found = outputs["usual"]
-        return sum(part[..., 0].numel() for part in found["decoded"]) >= found["arguments"][0] * len(found["after"])
+        first = torch.cat([part[..., 0].flatten() for part in found["decoded"]])
+        return len(first.unique()) >= found["arguments"][0] * len(found["after"])
 
     return Behavior("samples", points, judge, enough, after="value", own=True)
 

@@ -17,9 +17,9 @@ PIXELS, LATENTS, EXAMPLES, AGAIN = 784, 4, 6, 20
 def draw_model(rng: torch.Generator) -> dict[str, Any]:
     """A linear VAE and six images that it likes to very different degrees: log p(x|z) from some -250 to below -900 nats.
 
-    So exp(log w) is 0 for every image in float32 and for the last one in float64, too. The means of q lie 12 apart in the first
-    two latents, some 14 standard deviations: they tell of any z which example it was drawn for. For the first example q is
-    near the prior, and log q(z|x) - log p(z) often below zero.
+    So exp(log w) is 0 for every image in float32 and for the last one in float64, too. The means of q lie 9 apart in the first
+    two latents, six standard deviations and more from where two q meet: they tell of any z which example it was drawn for. For
+    the first example q is near the prior, and log q(z|x) - log p(z) often below zero.
     """
 
     def normal(*shape: int) -> Tensor:
@@ -30,8 +30,9 @@ def draw_model(rng: torch.Generator) -> dict[str, Any]:
     x = ((torch.rand(EXAMPLES, PIXELS, generator=rng) < likes) == (bias > 0)).float()
     means = 1.2 * normal(EXAMPLES, LATENTS)
     means[0] *= 0.1
-    means[:, :2] = 12.0 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]])
-    log_sigma = -torch.tensor([0.3, 0.25, 0.05, 0.25]) + 0.1 * normal(EXAMPLES, LATENTS)
+    means[:, :2] = 9.0 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]])
+    log_sigma = -torch.tensor([0.3, 0.25, 0.05, 0.25]) + 0.05 * normal(EXAMPLES, LATENTS)
+    log_sigma[1:, :2] -= 0.75
     weights = {
         "encoder.weight": (torch.linalg.pinv(x) @ torch.cat([means, log_sigma], 1)).T, "encoder.bias": torch.zeros(2 * LATENTS),
         "decoder.weight": 0.12 * normal(PIXELS, LATENTS) * torch.tensor([0.3, 0.3, 1.0, 1.0]), "decoder.bias": bias,
