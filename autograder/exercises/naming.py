@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, Way, edits_of, failed, run
 from autograder.exercises.laws import agree
 
@@ -36,7 +38,7 @@ def judge(exercise: Exercise, inputs: dict[str, Any], outputs: dict[str, Any]) -
         if part is None:
             continue
         if "trouble" in part:
-            said.append([failed(exercise.laws[0].name, str(part["trouble"]))])
+            said.append([failed(next(iter(exercise.behaviors)), str(part["trouble"]))])
             continue
         findings = Judgement(exercise, inputs | {"kind": kind}, part).findings()
         if all(f.passed for f in findings):
@@ -178,8 +180,9 @@ class Judgement:
         sound = [law for law in self.open if decided[law.name].passed]
         fits = [(c, bool(names - {law.name for law in sound})) for c, names in close if all(self.undisturbed(law, c) for law in sound)]
         helped = any(helps for _, helps in fits)
+        likely = {id(c): self.likely(c, [law for law in self.open if law not in sound]) for c, _ in fits}
         runs = 0
-        for (first, a), (second, b) in itertools.combinations(fits, 2):
+        for (first, a), (second, b) in sorted(itertools.combinations(fits, 2), key=lambda two: -sum(likely[id(c)] for c, _ in two)):
             if first.names == second.names or first.form != second.form or (helped and not a and not b):
                 continue
             if overlap(self.exercise.solution, first.way, second.way):
@@ -190,6 +193,12 @@ class Judgement:
             runs += 1
             if runs == MOST_PAIRS:
                 return
+
+    def likely(self, candidate: Candidate, wrong: list[Behavior]) -> int:
+        """Whether a candidate may be one of two: it has the shapes that came, and it makes a difference."""
+        mine = self.brief[1] if self.brief else self.seen.outputs
+        shaped = all(form(view(law, mine)) == form(view(law, candidate.brief)) for law in wrong)
+        return shaped + (not all(self.undisturbed(law, candidate) for law in wrong))
 
     def undisturbed(self, law: Behavior, candidate: Candidate) -> bool:
         try:
@@ -202,6 +211,15 @@ def alike(law: Behavior, a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether two outputs are the same for this behavior."""
     mine, other = view(law, a), view(law, b)
     return mine is not None and other is not None and agree(mine, other, law.rtol, law.atol)
+
+
+def form(value: Any) -> Any:
+    """The shapes in nested values."""
+    if isinstance(value, dict):
+        return {name: form(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [form(part) for part in value]
+    return value.shape if isinstance(value, Tensor) else type(value)
 
 
 def candidates(exercise: Exercise) -> Iterator[tuple[tuple[str, ...], tuple[Way, ...]]]:

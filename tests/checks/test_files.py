@@ -12,7 +12,7 @@ from autograder import files
 from autograder.catalogue import exercise_of
 from autograder.cli import main
 
-FIELDS = ["file", "check", "passed", "points", "max_points", "misconception", "message"]
+FIELDS = ["file", "check", "passed", "points", "max_points", "misconception", "message", "mistakes"]
 EXERCISE = exercise_of("gaussian_kl")
 PREAMBLE, KL, LIKELIHOOD = EXERCISE.preamble, EXERCISE.solution, exercise_of("bernoulli_log_likelihood").solution
 RIGHT = PREAMBLE + KL + "\n\n" + LIKELIHOOD
