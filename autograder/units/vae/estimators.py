@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Finding, Mistake, Seen, failed, passed, wrapped
 from autograder.exercises.laws import SIGMAS, Summary
+from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.vae.probes import example
 
 __all__ = ["COMMON", "Setting", "draw", "laws", "picture_of", "replay"]
@@ -100,7 +101,9 @@ def laws(right: Estimator) -> tuple[Behavior, Behavior]:
 
 
 def summary(values: Tensor) -> Summary:
-    """Mean and root mean square."""
+    """Mean and root mean square of more than one number."""
+    if values.numel() < 2:
+        raise ValueError("no summary of one number")
     size = values.square().mean().sqrt().clamp_min(1e-12)
     errors = torch.stack([size, values.pow(4).mean().sqrt() / (2 * size)]) / math.sqrt(values.numel())
     return Summary(torch.stack([values.mean(), size]), errors)
@@ -152,10 +155,10 @@ def picture_of(right: Estimator) -> Callable[..., str]:
         want = right(setting, torch.randn(SAMPLES, generator=torch.Generator().manual_seed(0)).double())
         ends = torch.cat([got, want]).quantile(torch.tensor([0.005, 0.995], dtype=torch.float64))
         bins = torch.linspace(*ends.tolist(), 60).tolist()
-        ax.hist(want, bins, density=True, color="#d55e00", alpha=0.5, label="right")
-        ax.hist(got, bins, density=True, histtype="step", lw=1.5, color="#0072b2", label="yours")
-        ax.axvline(mean, color="#d55e00", ls=":", label="the gradient")
-        ax.axvline(float(got.mean()), color="#0072b2", ls="--", lw=1, label="your mean")
+        ax.hist(want, bins, density=True, color=RIGHT, alpha=0.5, label="right")
+        ax.hist(got, bins, density=True, histtype="step", lw=1.5, color=YOURS, label="yours")
+        ax.axvline(mean, color=RIGHT, ls=":", label="the gradient")
+        ax.axvline(float(got.mean()), color=YOURS, ls="--", lw=1, label="your mean")
         ax.set(xlabel="estimate from one sample", ylabel="density")
         ax.legend(fontsize=7, loc="upper right")
         spread = float(got.std()) if got.numel() > 1 else 0.0

@@ -10,6 +10,7 @@ import torch
 from autograder.exercises.exercise import Exercise, Finding, Mistake, Seen, edits_of, failed
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import extremes, gradient, value
+from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.vae import PREAMBLE
 from autograder.units.vae.gaussian import SHARED, SIGMA, SOLUTION, VARIANTS, draw_parameters
 from autograder.units.vae.probes import probe_log_prob
@@ -151,8 +152,8 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     if got.shape != want.shape or not got.isfinite().all():
         raise ValueError("no curve")
     z, got, want = given["z"][0], got[0], want[0]
-    ax.plot(z, want, color="#d55e00", lw=3, label="right")
-    ax.plot(z, got, "--", color="#0072b2", lw=2, label="yours")
+    ax.plot(z, want, color=RIGHT, lw=3, label="right")
+    ax.plot(z, got, "--", color=YOURS, lw=2, label="yours")
     ax.set(xlabel="z", ylabel="log N(z; mu, sigma^2)")
     ax.legend(fontsize=7)
     middle = len(z) // 2

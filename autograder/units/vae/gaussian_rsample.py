@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
 from autograder.exercises.laws import SIGMAS, Summary, untouched
+from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.vae import PREAMBLE
 from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_parameters
 from autograder.units.vae.probes import probe_rsample
@@ -60,10 +61,6 @@ class Noise:
         return own / self.by_level(own).square().mean(1).sqrt().clamp_min(1e-12).repeat(own.shape[2] // len(LEVELS))
 
     @cached_property
-    def varies(self) -> bool:
-        return float(self.values.std()) > 1e-3
-
-    @cached_property
     def mean(self) -> Tensor:
         return self.levels.mean(1)
 
@@ -83,7 +80,7 @@ class Noise:
     def fault(self) -> str:
         """What the law N(0, 1) finds wrong first. Each of 23 numbers is held to 6.5 standard errors."""
         normal = 0.5 * torch.erfc(-self.POINTS / math.sqrt(2))
-        if not self.varies:
+        if self.n == 1:
             return "no spread"
         if float((self.size - 1).abs().max()) > SIGMAS / math.sqrt(2 * self.n):
             return "spread"
@@ -169,8 +166,10 @@ def judge_samples(seen: Seen) -> Finding:
 
 
 def judge_noise(seen: Seen) -> Finding:
+    if seen.outputs["draws"][0].numel() != seen.inputs["mu"].numel():
+        return failed("noise", "Judged once the samples have the shape of mu.")
     e, expected = noise(seen.outputs), "a new epsilon for each element, in each call"
-    if e.calls == 1 and not e.varies:
+    if e.n == 1:
         return failed("noise", "Your samples have no noise in them.", None, expected, "the same value everywhere")
     said = {"repeated calls": "Another call, or another instance, gives samples that were drawn before.",
             "same for rows": "All rows of the batch share one epsilon.",
@@ -274,18 +273,20 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """Some standardized samples, level by level of sigma, beside the middle 95 % of N(0, 1)."""
-    e = Noise(outputs["draws"], inputs["mu"], inputs["log_sigma"]).levels
-    if not e.isfinite().all():
-        raise ValueError("samples that are not finite")
+    samples = Noise(outputs["draws"], inputs["mu"], inputs["log_sigma"])
+    e = samples.levels
+    if not samples.fault or not e.isfinite().all():
+        raise ValueError("nothing is wrong that could be seen")
     sigmas = inputs["log_sigma"][0, : len(LEVELS)].exp().tolist()
     for level, values in enumerate(e):
         some = values[:: len(values) // 80]
-        ax.plot(level + torch.linspace(-0.3, 0.1, len(some)), some, ".", ms=3, color="#0072b2", label=None if level else "yours")
-        ax.errorbar(level + 0.27, 0, yerr=1.96, fmt="_", capsize=3, color="#d55e00", label=None if level else "right: 95 % of N(0, 1)")
-    ax.set_yscale("symlog", linthresh=4)
+        ax.plot(level + torch.linspace(-0.3, 0.1, len(some)), some, ".", ms=3, color=YOURS, label=None if level else "yours")
+        ax.errorbar(level + 0.27, 0, yerr=1.96, fmt="_", capsize=3, color=RIGHT, label=None if level else "right: 95 % of N(0, 1)")
+    if float(e.abs().max()) > 12:
+        ax.set_yscale("symlog", linthresh=3)
     ax.set_xticks(range(len(sigmas)), [f"{sigma:.2g}" for sigma in sigmas])
     ax.set(xlabel="sigma", ylabel="(z - mu) / sigma")
-    ax.legend(fontsize=7, loc="upper right", framealpha=0.9)
+    ax.legend(fontsize=7, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     spreads = ", ".join(f"{float(values.std()):.3g} (sigma {sigma:.2g})" for values, sigma in zip(e, sigmas))
     return f"(z - mu) / sigma of your samples has the standard deviations {spreads}, where 1 is right, and the mean {float(e.mean()):.2f}."
 
