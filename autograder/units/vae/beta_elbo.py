@@ -119,7 +119,7 @@ def judge_gradient(seen: Seen) -> Finding:
 
 
 def finite(grads: list[dict[str, Tensor]]) -> bool:
-    return all(bool(g.isfinite().all()) for call in grads for g in call.values())
+    return all(bool(g.isfinite().all()) for g in grads[0].values())
 
 
 LOSS = "loss = -beta_elbo.mean()"
@@ -183,7 +183,7 @@ EXERCISES = (
         solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_inference, replay=replay, brief=brief, forms=FORMS,
         kinds={"images": "", "flat": "flat_pixels_only"},
         laws=(
-            *(replace(part, points=0) for part in PARTS),
+            *(replace(part, points=0) for part in PARTS), elbo.silent("elbo"),
             Behavior("objective", 3, judge_objective, lambda outputs: elbo.diagnostics(outputs, "loss"), ("log_px", "kl"), own=True,
                      rtol=RTOL, atol=ATOL),
             Behavior("gradient", 2, judge_gradient, lambda outputs: elbo.diagnostics(outputs, "grads"), "objective", sound=finite,

@@ -199,15 +199,17 @@ class Calls:
             seen.calls = cls(seen)
         return seen.calls
 
+    def every_value(self, name: str) -> bool:
+        """Whether the repeated examples have a diagnostic each."""
+        found = [(getattr(c, name), c.truth.x.shape[:1]) for c in self.tiled]
+        return bool(found) and all(value.shape == shape and bool(value.isfinite().all()) for value, shape in found)
+
     def averages_to(self, name: str, want: Tensor, noisy: Tensor | float = 0.0) -> bool:
         """Whether the mean of a diagnostic over the repeated examples is `want`, (examples,), within Monte Carlo error.
 
         `noisy` is a variance of the mean of `want` itself. Something that does not vary has to be exact.
         """
-        values = [getattr(c, name) for c in self.tiled]
-        if not values or any(v.shape != c.truth.x.shape[:1] or not v.isfinite().all() for v, c in zip(values, self.tiled)):
-            return False
-        samples = torch.cat([v.unflatten(0, (c.tile, -1)) for v, c in zip(values, self.tiled)])
+        samples = torch.cat([getattr(c, name).unflatten(0, (c.tile, -1)) for c in self.tiled])
         error = (samples.var(0) / len(samples) + noisy).sqrt()
         return bool(((samples.mean(0) - want).abs() <= SIGMAS * error + 1e-3 + 1e-4 * want.abs()).all())
 
