@@ -171,7 +171,7 @@ class Exercise:
 
     def object(self, source: str, names: dict[str, Any] | None = None) -> Any:
         """The target that `source` defines; `names` stand in for names that the source uses."""
-        return make(self.preamble + source, self.target, names)
+        return make(source, self.target, names, self.preamble)
 
 
 class Seen:
@@ -246,9 +246,10 @@ def compiled(source: str) -> types.CodeType:
     return compile(source, "solution.py", "exec")
 
 
-def make(source: str, target: str, names: dict[str, Any] | None = None) -> Any:
-    """The object `target` that `source` defines."""
+def make(source: str, target: str, names: dict[str, Any] | None = None, preamble: str = "") -> Any:
+    """The object `target` that `source` defines, behind a preamble that is compiled once."""
     module = types.ModuleType("solution")
+    exec(compiled(preamble), vars(module))
     exec(compiled(source), vars(module))
     vars(module).update(names or {})
     return vars(module)[target]

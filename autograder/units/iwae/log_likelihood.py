@@ -119,6 +119,8 @@ def graph(seen: Seen) -> Finding:
     if seen.outputs["usual"]["graph"]:
         message = "The result carries a graph, so every chunk's activations stay in memory."
         return failed("graph", message, "keeps_the_graph", "no graph", "a graph")
+    if not calls_of(seen)["usual"].sizes:
+        return failed("graph", "Your code never decodes anything.")
     return passed("graph", "No graph is kept.")
 
 

@@ -62,7 +62,8 @@ class SampledVAE(nn.Module):
         super().__init__()
         self.input_shape = torch.Size(event_shape)
         pixels, self.latent_features = weights["decoder.weight"].shape
-        self.encoder, self.decoder = nn.Linear(pixels, 2 * self.latent_features), nn.Linear(self.latent_features, pixels)
+        sizes = ((pixels, 2 * self.latent_features), (self.latent_features, pixels))
+        self.encoder, self.decoder = (nn.utils.skip_init(nn.Linear, *size) for size in sizes)
         self.to(weights["decoder.weight"].dtype).load_state_dict(weights)
         self.decoded: list[Tensor] = []
         self.encoded: list[Tensor] = []

@@ -129,20 +129,29 @@ def value(points: int, what: str, shape: str, right: Right) -> Behavior:
     """
 
     def judge(seen: Seen) -> Finding:
-        calls = calls_of(seen)
-        first, fault = calls["usual"], draws_fault(seen)
+        calls, fault = calls_of(seen), draws_fault(seen)
+        first, also = calls["usual"], (fault,) if fault in NO_DRAWS_OF_Q else ()
         if any(call.changed_x for call in calls.values()):
             return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
-        sound = first.stands_on(right) is not None
-        if fault in NO_DRAWS_OF_Q and (sound or fault == "samples_from_the_prior"):
+        if fault == "samples_from_the_prior" and first.stands_on(lambda log_w: right(log_w + first.truth.kl(first.z))) is not None:
+            return failed("value", f"{what} stands on draws of p(z), and is that of p(x|z) alone.", fault)
+        wrong = at_first(first) or later(seen, calls)
+        if wrong:
+            return replace(wrong, also=also)
+        if also:
             return failed("value", f"{what} does not stand on K draws of q(z|x).", fault, "K independent draws of q(z|x)", "other latents")
-        if not sound and first.z is not None and len(first.z) != first.num_samples and first.agrees(first.z, right):
-            return failed("value", f"There are {len(first.z)} samples where num_samples is {first.num_samples}.", "num_samples_ignored")
-        if not sound:
-            z = next(iter(first.candidates()), None)
-            wrong = off(what, shape, first.value, None if z is None else right(first.truth.log_w(z)))
-            return replace(wrong, also=(fault,) if fault in NO_DRAWS_OF_Q else ())
-        here = f"{what} is right for {first.num_samples} samples of {first.batch} examples"
+        return passed("value", f"{what} is right at the samples that your code drew, for each example.")
+
+    def at_first(call: Sampled) -> Finding | None:
+        if call.stands_on(right) is not None:
+            return None
+        if call.z is not None and len(call.z) != call.num_samples and call.agrees(call.z, right):
+            return failed("value", f"There are {len(call.z)} samples where num_samples is {call.num_samples}.", "num_samples_ignored")
+        z = next(iter(call.candidates()), None)
+        return off(what, shape, call.value, None if z is None else right(call.truth.log_w(z)))
+
+    def later(seen: Seen, calls: dict[str, Sampled]) -> Finding | None:
+        here = f"{what} is right for {calls['usual'].num_samples} samples of {calls['usual'].batch} examples"
         for name, found in seen.outputs.items():
             where, sign, lost = LATER.get(name.rstrip("0123456789 "), ("", "", ""))
             if where and "trouble" in found:
@@ -152,7 +161,7 @@ def value(points: int, what: str, shape: str, right: Right) -> Behavior:
                 how = "wrong" if got.isfinite().all() else "not finite"
                 sign = sign or (lost if list(got.shape) != wanted else "")
                 return failed("value", f"{here}, and {how} {where}.", sign or None, f"shape {wanted}", shown(got))
-        return passed("value", f"{what} is right at the samples that your code drew, for each example.")
+        return None
 
     def view(outputs: dict[str, Any]) -> Any:
         return [outputs[name].get("value", "stops") for name in REPLAYED if name in outputs]

@@ -85,8 +85,11 @@ class Truth:
         """epsilon of z = mu + sigma epsilon, the shape of z, (..., batch, M)."""
         return (z - self.mu) * (-self.log_sigma).exp()
 
+    def kl(self, z: Tensor) -> Tensor:
+        """log q(z|x) - log p(z) at z of shape (K, batch, M); shape (K, batch). The log(2 pi) of p and q cancel."""
+        return (0.5 * z.square() - 0.5 * self.noise(z).square() - self.log_sigma).sum(-1)
+
     def log_w(self, z: Tensor) -> Tensor:
-        """log p(x|z) + log p(z) - log q(z|x) at z of shape (K, batch, M); shape (K, batch). The log(2 pi) of p and q cancel."""
+        """log p(x|z) + log p(z) - log q(z|x), (K, batch)."""
         logits = F.linear(z, self.weights["decoder.weight"], self.weights["decoder.bias"])
-        kl = (0.5 * z.square() - 0.5 * self.noise(z).square() - self.log_sigma).sum(-1)
-        return (self.x * logits - F.softplus(logits)).sum(-1) - kl
+        return (self.x * logits - F.softplus(logits)).sum(-1) - self.kl(z)
