@@ -4,38 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from autograder.exercises.exercise import (
-    Behavior,
-    Edit,
-    Exercise,
-    Finding,
-    Mistake,
-    Seen,
-    Way,
-    applied,
-    body,
-    double,
-    failed,
-    passed,
-    run,
-    wrapped,
-)
+from autograder.exercises.exercise import Edit, Exercise, Mistake, Way, applied, body, wrapped
 from autograder.units.iwae import PREAMBLE, log_weights, probes
 from autograder.units.iwae.folding import LOG_W, REDUCED
+from autograder.units.iwae.gradients import gradient
+from autograder.units.iwae.laws import samples, value
 from autograder.units.iwae.log_weights import IN_WEIGHTS, RESULT
-from autograder.units.iwae.sampled import (
-    LATER,
-    NO_DRAWS_OF_Q,
-    brief,
-    calls_of,
-    directions,
-    distance,
-    draws_fault,
-    picture,
-    replay,
-    samples,
-    value,
-)
+from autograder.units.iwae.sampled import brief, picture, replay
 from autograder.units.iwae.truth import draw_sampled, log_mean_exp
 
 SOLUTION = '''\
@@ -47,7 +22,6 @@ def importance_weighted_bound(model: nn.Module, x: Tensor, num_samples: int) -> 
 CALL, RETURN = "log_w = log_weights(model, x, num_samples)  # (K, batch)", "torch.logsumexp(log_w, dim=0) - math.log(num_samples)"
 LOG_K, SUM = "math.log(num_samples)", "torch.logsumexp(log_w, dim=0)"
 INLINE = log_weights.SOLUTION.split('"""\n', 1)[1].strip().replace("return", "log_w =")
-CLOSE = 4e-3  # relative, Frobenius norm; float32 gives some 1e-5
 
 
 def inlined(way: Way) -> Edit:
@@ -70,46 +44,6 @@ def parts(log_px: str, kl: str) -> tuple[Edit, Edit]:
 def surrogate(weighted: str) -> Edit:
     """The bound's value, with the gradient of something else."""
     return ended(f"value, other = {RETURN}, {weighted}", "value.detach() + other - other.detach()")
-
-
-def gradient(points: int) -> Behavior:
-    """The gradient of L_K for encoder and decoder, at the student's own samples; up to a factor where the value is wrong."""
-
-    def judge(seen: Seen) -> Finding:
-        expected, got = "the gradient of L_K: the samples' gradients with the normalized weights", seen.outputs["usual"]["slopes"]
-        if "trouble" in got:
-            return failed("gradient", got["trouble"], None, expected)
-        right_value = calls_of(seen)["usual"].stands_on(log_mean_exp) is not None
-        if not any(slope.any() for slope in got.values()):  # that of weights that underflow is zero, too
-            sign = "bound_without_graph" if right_value or not got else None
-            return failed("gradient", "The bound carries no gradient, so nothing can be trained on it.", sign, expected)
-        if (fault := draws_fault(seen)) in NO_DRAWS_OF_Q:
-            return failed("gradient", "The gradient does not stand on K draws of q(z|x).", fault, expected)
-        other = None
-        for name in (n for n, case in seen.inputs["cases"].items() if case.get("slopes")):
-            where = "" if name == "usual" else f" {LATER[name][0]}"
-            got, want = (outputs[name].get("slopes") for outputs in (seen.outputs, seen.right))
-            if not got or "trouble" in got or not all(slope.isfinite().all() for slope in got.values()):
-                return failed("gradient", f"The gradient of the bound is not finite{where}.", None, expected, "NaN or infinity")
-            factor = 1.0 if right_value else scale(got, want)
-            if distance(got, {n: factor * g for n, g in want.items()}) < CLOSE:
-                continue
-            other = other or run(seen.exercise, seen.exercise.source(DREG), double(seen.replayed))
-            if distance(got, other[name]["slopes"]) >= CLOSE:
-                return failed("gradient", f"This is not the gradient of the bound{where}.", None, expected, "another gradient")
-        if other:
-            return passed("gradient", "The gradient is the doubly reparameterized one, which agrees with that of L_K on average.")
-        return passed("gradient", "The gradient is that of L_K, for encoder and decoder.")
-
-    def view(outputs: dict) -> list:
-        return [directions(outputs[name]["slopes"]) for name in ("usual", "saturated") if name in outputs]
-
-    return Behavior("gradient", points, judge, view, after="value", own=True, rtol=1e-3, atol=3e-4)
-
-
-def scale(got: dict, want: dict) -> float:
-    """The factor that brings a gradient nearest to another."""
-    return sum(float((got[n].double() * w).sum()) for n, w in want.items()) / sum(float(w.square().sum()) for w in want.values())
 
 
 DREG = body(
@@ -265,7 +199,7 @@ EXERCISES = (
         solution=SOLUTION, preamble=PREAMBLE + log_weights.SOLUTION + "\n\n", probe=probes.probe_sampled, replay=replay, brief=brief,
         draw=partial(draw_sampled, signature="importance_weighted_bound(model, x, num_samples)", sample_dimension=False,
                      slopes=("usual", "saturated")),
-        laws=(value(3, "The bound", "one value for each example", log_mean_exp), samples(2), gradient(2)),
+        laws=(value(3, "The bound", "one value for each example", log_mean_exp), samples(2), gradient(2, DREG)),
         mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
         picture=partial(picture, right=log_mean_exp, what="The bound"),
     ),

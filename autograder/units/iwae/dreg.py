@@ -6,7 +6,8 @@ from functools import partial
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, double, failed, passed, run, wrapped
 from autograder.units.iwae import PREAMBLE, probes
-from autograder.units.iwae.sampled import calls_of, directions, distance, replay
+from autograder.units.iwae.gradients import CLOSE, directions, distance
+from autograder.units.iwae.sampled import calls_of, replay
 from autograder.units.iwae.truth import draw_sampled
 
 SOLUTION = '''\
@@ -22,7 +23,6 @@ def dreg_surrogate(model: nn.Module, x: Tensor, num_samples: int) -> Tensor:
 RESULT, WEIGHTS = "(weights.square() * log_w).sum(dim=0)", "weights = torch.softmax(log_w, dim=0).detach()"
 UNSTOPPED = "log_w + (stopped.log_prob(z) - qz.log_prob(z)).sum(-1)"
 MEAN = ((f"return {RESULT}", f"return {RESULT}.mean()"),)
-CLOSE = 4e-3  # relative, Frobenius norm; float32 gives some 1e-5
 
 
 def judge(seen: Seen) -> Finding:

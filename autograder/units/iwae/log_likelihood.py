@@ -11,7 +11,8 @@ import torch
 
 from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.units.iwae import PREAMBLE, probes
-from autograder.units.iwae.sampled import ATOL, RTOL, Sampled, brief, calls_of, off, replay, samples_fault
+from autograder.units.iwae.laws import off, samples_fault
+from autograder.units.iwae.sampled import ATOL, RTOL, Sampled, brief, calls_of, replay
 from autograder.units.iwae.truth import draw_model, log_mean_exp
 
 SOLUTION = '''\

@@ -10,7 +10,8 @@ from autograder.exercises.exercise import Edit, Exercise, Mistake, body, wrapped
 from autograder.exercises.laws import general
 from autograder.units.iwae import PREAMBLE, probes
 from autograder.units.iwae.folding import LOG_W
-from autograder.units.iwae.sampled import brief, picture, replay, samples, value
+from autograder.units.iwae.laws import samples, value
+from autograder.units.iwae.sampled import brief, picture, replay
 from autograder.units.iwae.truth import draw_sampled
 
 SOLUTION = '''\
