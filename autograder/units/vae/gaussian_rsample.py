@@ -2,118 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
-from autograder.exercises.laws import SIGMAS, Summary, untouched
+from autograder.exercises.laws import untouched
 from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.vae import PREAMBLE
 from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_parameters
+from autograder.units.vae.noise import LEVELS, Noise
 from autograder.units.vae.probes import probe_rsample
 
-# One level of log_sigma for each column: narrow enough for sigma + 1e-3 to show, and inside any clamp at +-10.
-LEVELS = (-5.3, -3.0, -1.5, -0.7, 0.6, 1.4)
 CALLS, FEW = 48, 12  # of each of two instances; the fewer rule out most of the mistakes that it is not
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
     mu, log_sigma = draw_parameters(rng, LEVELS, rows=32, repeat=4)
     return {"mu": mu, "log_sigma": log_sigma, "weights": 1 + torch.rand(mu.shape, generator=rng), "calls": CALLS}
-
-
-# --- the noise in samples ------------------------------------------------------------------------
-
-
-class Noise:
-    """epsilon = (z - mu) / sigma of the samples in outputs, and what is wrong with it, if anything.
-
-    Attributes:
-        values: epsilon, (calls, rows, columns). levels: the same by level of sigma, (levels, draws).
-        n: how many of the draws of one level are independent.
-    """
-
-    POINTS = torch.arange(-2.5, 2.6, 0.5, dtype=torch.float64)
-
-    def __init__(self, draws: Tensor, mu: Tensor, log_sigma: Tensor):
-        self.deviation = draws.double().reshape(len(draws), *mu.shape) - mu.double()
-        self.values = self.deviation * (-log_sigma.double()).exp()
-        self.levels = self.by_level(self.values)
-        self.first = sorted({call.numpy().tobytes(): number for number, call in enumerate(self.deviation)}.values())
-        self.calls = len(self.first)
-        self.rows, self.columns = (float(self.own.std(dim).median()) > 0.02 for dim in (1, 2))
-        repeats = mu.shape[1] // len(LEVELS)
-        self.n = self.calls * (len(mu) if self.rows else 1) * (repeats if self.columns else 1)
-
-    @staticmethod
-    def by_level(values: Tensor) -> Tensor:
-        return values.unflatten(2, (-1, len(LEVELS))).movedim(3, 0).flatten(1)
-
-    @cached_property
-    def own(self) -> Tensor:
-        """The noise in units of its own mean and size, so that a wrong sigma is not taken for wrong noise."""
-        own = self.deviation - self.deviation.mean(0) if self.calls > 1 else self.deviation
-        return own / self.by_level(own).square().mean(1).sqrt().clamp_min(1e-12).repeat(own.shape[2] // len(LEVELS))
-
-    @cached_property
-    def mean(self) -> Tensor:
-        return self.levels.mean(1)
-
-    @cached_property
-    def size(self) -> Tensor:
-        """The root of the mean square, level by level."""
-        return self.levels.square().mean(1).sqrt().clamp_min(1e-12)
-
-    @cached_property
-    def below(self) -> Tensor:
-        """Which part of it, in units of its own size, is below each of the points."""
-        scaled = (self.levels / self.size[:, None]).flatten().contiguous()
-        counts = torch.bincount(torch.bucketize(scaled, self.POINTS), minlength=len(self.POINTS) + 1)
-        return counts.cumsum(0)[:-1].double() / len(scaled)
-
-    @cached_property
-    def fault(self) -> str:
-        """What the law N(0, 1) finds wrong first. Each of 23 numbers is held to 6.5 standard errors."""
-        normal = 0.5 * torch.erfc(-self.POINTS / math.sqrt(2))
-        if self.n == 1:
-            return "no spread"
-        if float((self.size - 1).abs().max()) > SIGMAS / math.sqrt(2 * self.n):
-            return "spread"
-        if float(self.mean.abs().max()) > SIGMAS / math.sqrt(self.n):
-            return "mean"
-        return "shape" if bool(((self.below - normal).abs() > SIGMAS * (normal * (1 - normal) / self.n_of_all).sqrt()).any()) else ""
-
-    @property
-    def n_of_all(self) -> int:
-        return self.n * (len(LEVELS) if self.columns else 1)
-
-    @cached_property
-    def summary(self) -> list[Summary]:
-        """Mean and size by level and the shape of it all, each with its standard error."""
-        fourth = self.levels.pow(4).mean(1)
-        error = ((self.below * (1 - self.below) + 1 / self.n_of_all) / self.n_of_all).sqrt()
-        return [Summary(self.mean, self.size / math.sqrt(self.n)),
-                Summary(self.size, fourth.sqrt() / (2 * self.size * math.sqrt(self.n))), Summary(self.below, error)]
-
-    @cached_property
-    def sharing(self) -> dict[str, bool | int]:
-        """Which draws are no new ones. Exact repetitions are told; anything subtler shows in averages over rows or columns,
-        whose squares are chi-squared for independent noise (6.5 standard deviations: less than one false alarm in 1e7)."""
-        new = self.own[self.first][:, : None if self.rows else 1, : None if self.columns else 1]
-        scores = [chi_squared_score(new.mean(dim) * math.sqrt(new.shape[dim]) / new.square().mean().sqrt()) for dim in (1, 2)]
-        return {"repeated calls": len(self.values) - self.calls, "same for rows": not self.rows, "same for columns": not self.columns,
-                "rows correlated": scores[0] > SIGMAS, "columns correlated": scores[1] > SIGMAS}
-
-
-def chi_squared_score(values: Tensor) -> float:
-    """How many standard deviations the mean square of standard normal `values` is too large (Wilson and Hilferty 1931)."""
-    n = values.numel()
-    return float((values.square().mean() ** (1 / 3) - (1 - 2 / (9 * n))) / math.sqrt(2 / (9 * n)))
 
 
 def noise(outputs: dict[str, Any]) -> Noise:
@@ -126,7 +34,7 @@ def noise(outputs: dict[str, Any]) -> Noise:
 def brief(inputs: dict[str, Any], outputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The first calls of both instances."""
     draws = torch.cat([outputs["draws"][:FEW], outputs["draws"][CALLS : CALLS + FEW]])
-    return inputs | {"calls": FEW}, {**outputs, "draws": draws, "noise": Noise(draws, *outputs["given"].values())}
+    return inputs | {"calls": FEW}, {name: value for name, value in outputs.items() if name != "noise"} | {"draws": draws}
 
 
 # --- the laws ------------------------------------------------------------------------------------
@@ -232,7 +140,7 @@ MISTAKES = (
     *SHARED,
     Mistake("constant_epsilon", "There is no random noise in the sample.",
             "epsilon is a fresh draw from N(0, 1) for each element; a constant makes the model an ordinary autoencoder.",
-            (EPSILON, "torch.ones_like(self.mu)")),
+            (EPSILON, "torch.ones_like(self.mu)"), (EPSILON, "torch.zeros_like(self.mu)")),
     Mistake("seeded_epsilon", "The same noise comes again in every call.",
             "Draw epsilon inside rsample, and set no seed there: a seed belongs at the top of an experiment, once.",
             (BEGIN, f"{BEGIN}        torch.manual_seed(42)\n"), (START, f"{START}        torch.manual_seed(42)\n"),
