@@ -36,10 +36,14 @@ def probed(name, source, seed):
     return inputs, run_probe(exercise.probe, made(exercise.target, source), inputs, seed, 60.0)
 
 
+def first_of(exercise):
+    """The first exercise with the same target, probe and draw: what it probes serves all of them."""
+    return next(e for e in EXERCISES if (e.target, e.probe, e.draw) == (exercise.target, exercise.probe, exercise.draw))
+
+
 def said(exercise, source, seed):
     """The verdict on `source`."""
-    first = next(e for e in EXERCISES if (e.target, e.probe, e.draw) == (exercise.target, exercise.probe, exercise.draw))
-    return judge_outputs(exercise, *probed(first.name, source, seed))  # checks with one probe draw the same
+    return judge_outputs(exercise, *probed(first_of(exercise).name, source, seed))
 
 
 def verdicts(source, target, seed):
