@@ -62,8 +62,7 @@ def with_right_noise(variance: str) -> tuple[tuple[str, str], ...]:
 
 MISTAKES = (
     Mistake("noise_not_subtracted", "The squared bias contains sampling noise: even an unbiased estimator would get a positive one.",
-            "The mean of N draws still wobbles; its square is variance / N too large on average. Subtract that.",
-            (NOISE, "")),
+            "The mean of N draws still wobbles; its square is variance / N too large on average. Subtract that.", (NOISE, "")),
     Mistake("noise_subtracted_n_times", "The whole variance is subtracted.", "The mean of N draws has variance / N.",
             (NOISE, " - variance")),
     Mistake("noise_added", "The noise is added where it has to be subtracted.",
@@ -132,12 +131,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="discrete.bias_variance",
-        target="bias_and_variance",
-        title="Squared bias and variance of an estimator",
-        read_on="Lecture 04, section 6, measuring an estimator",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.bias_and_variance, laws=LAWS, mistakes=MISTAKES,
-        variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+    Exercise(name="discrete.bias_variance", target="bias_and_variance", title="Squared bias and variance of an estimator",
+        read_on="Lecture 04, section 6, measuring an estimator", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
+        probe=probes.bias_and_variance, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

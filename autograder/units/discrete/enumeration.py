@@ -80,19 +80,16 @@ MISTAKES = (
     Mistake("log_probabilities_as_weights", "Log-probabilities serve as weights.", "Take exp of log q before you weight with it.",
             (WEIGHTS, "log_q")),
     Mistake("averaged_over_codes", "The weighted costs are averaged over the codes where they have to be summed.",
-            "The weights sum to one already: sum.",
-            (SUM, ").mean(dim=0)")),
+            "The weights sum to one already: sum.", (SUM, ").mean(dim=0)")),
     Mistake("probabilities_added", "The probabilities of the latents are added where they have to be multiplied.",
             "Latents are independent: q(code) is the product, log q(code) the sum of log-probabilities.",
             ((LOG_SOFTMAX, "logits.softmax(dim=-1)"), (WEIGHTS, "log_q")),
             ((LOG_SOFTMAX, "logits.softmax(dim=-1)"), (WEIGHTS, "log_q / latents"))),
     Mistake("codes_and_weights_out_of_order", "Codes and weights are in different orders.",
             "In the code list the last latent runs fastest, in your weights the first. Compute the weights from the codes: (codes * "
-            "q).sum(-1).prod(-1).",
-            ("(codes *", "(codes.flip(-2) *")),
+            "q).sum(-1).prod(-1).", ("(codes *", "(codes.flip(-2) *")),
     Mistake("first_example_for_all", "The first example's probabilities are used for all.",
-            "Each example has its own weights: shape (codes, batch).",
-            (WEIGHTS, "log_q[:, :1].exp()")),
+            "Each example has its own weights: shape (codes, batch).", (WEIGHTS, "log_q[:, :1].exp()")),
     Mistake("sampled_not_enumerated", "This samples; enumeration looks at every code once.",
             "Two calls with the same arguments must agree.",
             body(SOLUTION, "q = OneHotCategorical(logits=logits)", "codes = q.sample((4000,))",
@@ -156,13 +153,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="discrete.enumeration",
-        target="expected_cost",
-        title="An expectation over all joint states",
-        read_on="Lecture 04, section 2",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.expected_cost,
-        laws=(exact(2), through_both(2)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+    Exercise(name="discrete.enumeration", target="expected_cost", title="An expectation over all joint states",
+        read_on="Lecture 04, section 2", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.expected_cost,
+        laws=(exact(2), through_both(2)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

@@ -31,15 +31,12 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
 
 MISTAKES = (
     Mistake("cross_entropy_not_negated", "The sign is wrong: this is the cross-entropy, and its negative is asked for.",
-            "log p(x|z) is minus the binary cross-entropy.",
-            wrapped("-value")),
+            "log p(x|z) is minus the binary cross-entropy.", wrapped("-value")),
     Mistake("mean_over_pixels", "The pixels are averaged where they have to be summed.",
             "Pixels are independent given z, so their log-probabilities add up. A mean makes the KL 784 times too important, and training "
-            "collapses.",
-            wrapped("value / given[0].shape[-1]")),
+            "collapses.", wrapped("value / given[0].shape[-1]")),
     Mistake("codes_and_images_swapped", "Codes and images are swapped.",
-            "The first axis is the code, the second the image: shape (codes, batch).",
-            wrapped("value.transpose(0, 1)")),
+            "The first axis is the code, the second the image: shape (codes, batch).", wrapped("value.transpose(0, 1)")),
     Mistake("not_summed", "The pixels are not summed.", "One number for each pair of code and image: shape (codes, batch).",
             ((PRODUCT, "x * pixel_logits.unsqueeze(1)"), (".sum(dim=-1, keepdim=True)", ".unsqueeze(1)"))),
     Mistake("normalizer_left_out", "Only x . logits is there; the normalizer is missing.",
@@ -81,14 +78,9 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="discrete.log_likelihood",
-        target="code_log_likelihood",
-        title="log p(x|z) of every image under every code",
-        read_on="Lecture 04, section 2, decode once",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw,
+    Exercise(name="discrete.log_likelihood", target="code_log_likelihood", title="log p(x|z) of every image under every code",
+        read_on="Lecture 04, section 2, decode once", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
         laws=(value(2, "usual", what="log p(x|z)", shape="one value for each code and each image"),
-              extremes(1, "far", "large logits", "sigmoid_saturates"), gradient(1, "usual")),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-    ),
+              extremes(1, "far", "large logits", "sigmoid_saturates"), gradient(1, "usual")), mistakes=MISTAKES, variants=VARIANTS,
+        hints=HINTS),
 )

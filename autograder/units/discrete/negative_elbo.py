@@ -102,8 +102,7 @@ MISTAKES = (
     Mistake("kl_detached", "The KL carries no gradient.", "Detach in the diagnostics only. The KL is what keeps q near the prior.",
             (LOSS, "loss = cost + kl.detach()")),
     Mistake("averaged_over_the_batch", "The loss is a single number.",
-            "Return one number for each example, shape (batch,); the training step takes the mean.",
-            *loss("(cost + kl).mean()")),
+            "Return one number for each example, shape (batch,); the training step takes the mean.", *loss("(cost + kl).mean()")),
     Mistake("without_gradient", "The loss carries no gradient.", "Detach in the diagnostics only.", (LOSS, "loss = (cost + kl).detach()")),
     Mistake("cost_for_log_px", "log_px has the wrong sign: that is the cost.", "log_px = -cost.", (LOG_PX, '"log_px": cost.detach()')),
     Mistake("loss_for_log_px", "log_px contains the KL.", "log_px = -cost; elbo = log_px - kl.", (LOG_PX, '"log_px": -loss.detach()')),
@@ -116,8 +115,7 @@ MISTAKES = (
             *(wrapped("(value[0], {name: entry.METHOD() for name, entry in value[1].items()})".replace("METHOD", method))
               for method in ("mean", "sum"))),
     Mistake("diagnostics_carry_the_graph", "The diagnostics still carry the graph.",
-            "Detach them: a list of them would hold every graph in memory.",
-            (".detach()", "")),
+            "Detach them: a list of them would hold every graph in memory.", (".detach()", "")),
 )
 
 VARIANTS = {
@@ -157,13 +155,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="discrete.negative_elbo",
-        target="negative_elbo",
-        title="The negative ELBO with any estimator in it",
-        read_on="Lecture 04, section 1",
-        solution=SOLUTION, preamble=PREAMBLE + kl.SOLUTION + "\n\n", draw=draw, probe=probes.negative_elbo,
-        laws=LAWS, forms=(SAMPLED,),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+    Exercise(name="discrete.negative_elbo", target="negative_elbo", title="The negative ELBO with any estimator in it",
+        read_on="Lecture 04, section 1", solution=SOLUTION, preamble=PREAMBLE + kl.SOLUTION + "\n\n", draw=draw, probe=probes.negative_elbo,
+        laws=LAWS, forms=(SAMPLED,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

@@ -87,12 +87,10 @@ MISTAKES = (
             "Are the two results of `bias_and_variance` in their columns? The squared bias comes first.",
             "TARGET.loc[4, 'variance'] = -2.0"),
     Mistake("enumeration_varies", "Enumeration has a variance or a bias: it is compared with something else than itself.",
-            "The exact gradient is one draw of the enumeration, for the same f and logits.",
-            "TARGET.loc[0, 'variance'] = 12.0"),
+            "The exact gradient is one draw of the enumeration, for the same f and logits.", "TARGET.loc[0, 'variance'] = 12.0"),
     Mistake("bias_where_there_is_none", "An unbiased estimator has a squared bias far above its sampling noise.",
             "Compare with the exact gradient of the same f, logits and `wrt`, averaged over at least 200 draws; then look at 2a and 2b "
-            "again.",
-            "TARGET.loc[2, 'squared_bias'] = 6.0"),
+            "again.", "TARGET.loc[2, 'squared_bias'] = 6.0"),
     Mistake("no_bias_where_there_is_one", "The relaxed estimators show no bias, and they have one.",
             "Compare with the exact gradient of the discrete problem, not with the mean of the draws.",
             "TARGET.loc[3:, 'squared_bias'] = [-0.001, -0.002]"),
@@ -115,13 +113,8 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="discrete.race",
-        target="race_results",
-        title="A table of five estimators",
-        read_on="Lecture 04, section 8",
+    Exercise(name="discrete.race", target="race_results", title="A table of five estimators", read_on="Lecture 04, section 8",
         solution=SOLUTION, preamble="import pandas as pd\n\n", probe=probe,
         draw=lambda rng: columns("race_results", ("estimator",), NUMBERS),
-        laws=(of_rows("table", 1, judge_table), of_rows("truth", 2, judge_truth)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-    ),
+        laws=(of_rows("table", 1, judge_table), of_rows("truth", 2, judge_truth)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

@@ -167,8 +167,7 @@ MISTAKES = (
             (SUM, "(logits.softmax(dim=-1) + gumbel)")),
     Mistake("logits_ignored", "The logits are not used: this is pure noise.", "softmax((logits + g) / temperature).", (SUM, "gumbel")),
     Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.",
-            "The classes of a latent compete: dim=-1. Print y.sum(-1).",
-            (SOFTMAX, "dim=1)"), (SOFTMAX, "dim=-2)"), (SOFTMAX, "dim=0)")),
+            "The classes of a latent compete: dim=-1. Print y.sum(-1).", (SOFTMAX, "dim=1)"), (SOFTMAX, "dim=-2)"), (SOFTMAX, "dim=0)")),
     Mistake("hard_for_soft", "The samples are one-hot; the relaxed ones are asked for.",
             "Return the softmax itself: its slope is the whole point. Hard codes come in 3b.",
             (RESULT, f"y = {RESULT[7:]}\n    return nn.functional.one_hot(y.argmax(dim=-1), y.shape[-1]).to(y.dtype)"),
@@ -237,13 +236,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="discrete.relaxed",
-        target="relaxed_sample",
-        title="A Gumbel-softmax sample",
-        read_on="Lecture 04, section 7, relaxation",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.relaxed_samples, laws=LAWS, mistakes=MISTAKES,
-        variants=VARIANTS, forms=((EXPONENTIAL,),), hints=HINTS, picture=picture,
-        replay=lambda inputs, outputs: inputs | {"calls": 0},
-    ),
+    Exercise(name="discrete.relaxed", target="relaxed_sample", title="A Gumbel-softmax sample", read_on="Lecture 04, section 7, relaxation",
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.relaxed_samples, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS,
+        forms=((EXPONENTIAL,),), hints=HINTS, picture=picture, replay=lambda inputs, outputs: inputs | {"calls": 0}),
 )

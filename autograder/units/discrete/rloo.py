@@ -32,8 +32,7 @@ MISTAKES = (
             (SURROGATE, "surrogate = cost + signal * (log_q - log_q).detach()"), *UNDETACHED,
             (SURROGATE, f"surrogate = cost + signal.mean(dim=0) * {HIDDEN}.mean(dim=0)")),
     Mistake(*NUM_SAMPLES_IGNORED, ((DRAW, "z = q.sample((1,))"), (BASELINE, "baseline = 0"))),
-    Mistake(*COST_NOT_DETACHED,
-            ((SIGNAL, "signal = cost - baseline"), (SURROGATE, "surrogate = cost + signal * log_q")),
+    Mistake(*COST_NOT_DETACHED, ((SIGNAL, "signal = cost - baseline"), (SURROGATE, "surrogate = cost + signal * log_q")),
             ((SIGNAL, "signal = cost - baseline.detach()"), (SURROGATE, "surrogate = cost + signal * log_q")),
             ((SIGNAL, "signal = cost - baseline"), (SURROGATE, "surrogate = signal * log_q"))),
     Mistake("baseline_contains_its_own_sample", "The baseline contains the sample itself, and so the estimate is biased.",
@@ -51,8 +50,7 @@ MISTAKES = (
             "The signal is cost - baseline. The baseline alone has nothing to do with its sample.",
             (SIGNAL, "signal = baseline.detach()"), (SIGNAL, "signal = -baseline.detach()")),
     Mistake("wrong_divisor", "The sum of the others is divided by S; there are S - 1 of them.",
-            "baseline = (cost.sum(0) - cost) / (num_samples - 1).",
-            (BASELINE, "baseline = (cost.sum(dim=0) - cost) / num_samples")),
+            "baseline = (cost.sum(0) - cost) / (num_samples - 1).", (BASELINE, "baseline = (cost.sum(dim=0) - cost) / num_samples")),
     Mistake("baseline_in_the_cost", "The baseline is subtracted in the cost's own gradient, too: the decoder's gradient cancels.",
             "The baseline belongs into the detached weight of log q only; the term for the decoder is the cost as it is.",
             (SURROGATE, f"surrogate = (cost - baseline) + signal * {HIDDEN}"),
@@ -93,13 +91,9 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="discrete.rloo",
-        target="leave_one_out",
-        title="The leave-one-out baseline",
-        read_on="Lecture 04, section 5, control variates",
-        solution=SOLUTION, preamble=PREAMBLE, draw=partial(draw, signature="leave_one_out(f, logits, num_samples)"),
-        probe=probes.estimates, replay=replay, laws=laws(SOLUTION, "leave_one_out", "the leave-one-out baseline"),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=partial(picture, solution=SOLUTION, target="leave_one_out"),
-    ),
+    Exercise(name="discrete.rloo", target="leave_one_out", title="The leave-one-out baseline",
+        read_on="Lecture 04, section 5, control variates", solution=SOLUTION, preamble=PREAMBLE,
+        draw=partial(draw, signature="leave_one_out(f, logits, num_samples)"), probe=probes.estimates, replay=replay,
+        laws=laws(SOLUTION, "leave_one_out", "the leave-one-out baseline"), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
+        picture=partial(picture, solution=SOLUTION, target="leave_one_out")),
 )

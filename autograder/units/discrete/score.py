@@ -36,14 +36,12 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
 
     return (
         Mistake("averaged_over_the_batch", "The batch is averaged.",
-                "Return one number for each example, shape (batch,); the training step takes the mean.",
-                (MEAN, "surrogate.mean()")),
+                "Return one number for each example, shape (batch,); the training step takes the mean.", (MEAN, "surrogate.mean()")),
         Mistake("samples_not_averaged", "The samples are not averaged.", "Take the mean over the first axis: shape (batch,).",
                 (MEAN, "surrogate")),
         Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate and means nothing.",
                 "Write log_q - log_q.detach() where log_q stands: it is zero as a number and has log_q's gradient, so the value is the "
-                "cost.",
-                instead(f"cost + {weight} * log_q"), instead(f"cost - cost.detach() + {weight} * log_q")),
+                "cost.", instead(f"cost + {weight} * log_q"), instead(f"cost - cost.detach() + {weight} * log_q")),
         Mistake("cost_term_missing", "The decoder learns nothing: the cost stands in the surrogate only as a detached weight.",
                 "The gradient has two terms: f(z) grad log q for the encoder, and grad f(z) itself for the decoder. Add the cost.",
                 instead(f"{weight} * log_q"), instead(f"cost.detach() + {weight} * {HIDDEN}")),
@@ -53,8 +51,7 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
         Mistake("summed_over_samples", "The samples are summed where they have to be averaged.", "Take the mean over samples.",
                 instead(f"cost + num_samples * {weight} * {HIDDEN}"), (MEAN, "surrogate.sum(dim=0)")),
         Mistake("mean_over_latents", "log q is averaged over the latents where it has to be summed.",
-                "Latents are independent: log q(z) is the sum over them.",
-                (LOG_Q, "log_q = q.log_prob(z).mean(dim=-1)")),
+                "Latents are independent: log q(z) is the sum over them.", (LOG_Q, "log_q = q.log_prob(z).mean(dim=-1)")),
         Mistake("mean_over_classes", "log q is averaged over the classes where one of them has to be picked.",
                 "A one-hot z picks its class: (z * log_q).sum(-1), or OneHotCategorical.log_prob.",
                 (LOG_Q, "log_q = (z * logits.log_softmax(dim=-1)).mean(dim=-1).sum(dim=-1)"),
@@ -80,8 +77,7 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
                 "Each example has its own q: draw a code for each, shape (num_samples, batch, L, C).",
                 (DRAW, "z = OneHotCategorical(logits=logits[:1]).sample((num_samples,)).expand(num_samples, *logits.shape)")),
         Mistake("enumerated_for_sampled", "Nothing is sampled: this is the exact expectation.",
-                "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.",
-                body(solution, *EVERY_CODE)),
+                "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.", body(solution, *EVERY_CODE)),
     )
 
 
@@ -96,8 +92,7 @@ MISTAKES = (
             "The samples and the cost are numbers, log q(z) is not: its gradient is the estimator. Look for no_grad and detach.",
             (SURROGATE, "surrogate = cost + cost.detach() * (log_q - log_q).detach()"), *UNDETACHED),
     Mistake("logits_not_normalized", "The logits are taken for log-probabilities.",
-            "log q = logits.log_softmax(-1); the normalizer has a gradient, too.",
-            (LOG_Q, "log_q = (z * logits).sum(dim=(-2, -1))")),
+            "log q = logits.log_softmax(-1); the normalizer has a gradient, too.", (LOG_Q, "log_q = (z * logits).sum(dim=(-2, -1))")),
     Mistake("averaged_before_multiplying", "Cost and log q are averaged over the samples before they are multiplied.",
             "Each sample's cost multiplies its own log q; average the products.",
             (SURROGATE, f"surrogate = cost + cost.detach().mean(dim=0) * {HIDDEN}.mean(dim=0)")),
@@ -163,13 +158,9 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="discrete.score",
-        target="score_function",
-        title="The score-function estimator",
-        read_on="Lecture 04, section 4, the score function",
-        solution=SOLUTION, preamble=PREAMBLE, draw=partial(draw, signature="score_function(f, logits, num_samples)"),
-        probe=probes.estimates, replay=replay, laws=laws(SOLUTION, "score_function", "the plain score function"),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=partial(picture, solution=SOLUTION, target="score_function"),
-    ),
+    Exercise(name="discrete.score", target="score_function", title="The score-function estimator",
+        read_on="Lecture 04, section 4, the score function", solution=SOLUTION, preamble=PREAMBLE,
+        draw=partial(draw, signature="score_function(f, logits, num_samples)"), probe=probes.estimates, replay=replay,
+        laws=laws(SOLUTION, "score_function", "the plain score function"), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
+        picture=partial(picture, solution=SOLUTION, target="score_function")),
 )

@@ -33,11 +33,7 @@ def values(found: Columns) -> Finding:
 
 
 EXERCISES = (
-    Exercise(
-        name="discrete.twenty",
-        target="twenty_results",
-        title="A table of models with 20 latents",
-        read_on="Lecture 04, section 10",
+    Exercise(name="discrete.twenty", target="twenty_results", title="A table of models with 20 latents", read_on="Lecture 04, section 10",
         solution=SOLUTION, preamble=PREAMBLE, probe=probe, draw=lambda rng: columns("twenty_results", ("estimator",), MEASURED),
         laws=(law("table", 1, table), law("values", 2, values)),
         mistakes=(
@@ -45,14 +41,12 @@ EXERCISES = (
             Mistake("kl_above_its_largest_value", "The KL is above 20 log 10 = 46.05 nats, and it cannot be.",
                     "No q is further from the uniform prior than one that is certain of all latents: L log C. Use the closed form of 1a.",
                     "TARGET['kl'] = 60.0\nTARGET['elbo'] = TARGET.log_px - TARGET.kl"),
-        ),
-        variants=VARIANTS,
+        ), variants=VARIANTS,
         hints=(
             "Every row is one trained model with 20 latents. What differs between the rows is the estimator of the gradient that it was "
             "trained with.",
             "Two estimators are enough, for example leave-one-out and straight-through. `train_and_measure(estimator)` makes a new model, "
             "trains it, and returns it together with what it measured.",
             'twenty_models[name], measured = train_and_measure(estimators[name]); rows.append({"estimator": name, **measured})',
-        ),
-    ),
+        )),
 )

@@ -94,8 +94,7 @@ LAWS = (
 
 MISTAKES = (
     Mistake("elbo_for_the_bound", "This is the mean of the log-weights: the ELBO.",
-            "The bound is the logarithm of the mean weight: logsumexp, minus log S.",
-            (RETURN, "return log_w.mean(dim=0)")),
+            "The bound is the logarithm of the mean weight: logsumexp, minus log S.", (RETURN, "return log_w.mean(dim=0)")),
     Mistake("log_s_missing", "log S is missing.", "The mean over S weights is their sum over S: subtract log S.", (LOG_S, "")),
     Mistake("bound_negated", "The sign is wrong: the bound itself is asked for.", "VIMCO's function returns what is to be maximized.",
             wrapped("-value")),
@@ -114,15 +113,13 @@ MISTAKES = (
             "Write log_q - log_q.detach() where log_q stands: zero as a number, with log_q's gradient.",
             (HIDDEN, "log_q"), ((RETURN + " + ", "return "), (HIDDEN, "log_q"))),
     Mistake("signals_not_detached", "The learning signals are not detached: they send a second gradient through log_w.",
-            "A signal is a weight, a number. Detach it.",
-            ((SIGNALS, "bound - without"), (HIDDEN, "log_q")),
+            "A signal is a weight, a number. Detach it.", ((SIGNALS, "bound - without"), (HIDDEN, "log_q")),
             ((SIGNALS, "bound - without"), (RETURN + " + ", "return "), (HIDDEN, "log_q"))),
     Mistake("path_missing", "The bound is detached: no gradient reaches log_w, so the decoder learns nothing.",
             "The gradient has two parts: the signals times grad log q, and the gradient of the bound itself.",
             (LOGSUMEXP, "log_w.detach().logsumexp(dim=0)")),
     Mistake("log_prob_detached", "log_q carries no gradient: the encoder gets no signal.",
-            "signals.detach() * log_q, and log_q as it came.",
-            (HIDDEN, "(log_q - log_q).detach()")),
+            "signals.detach() * log_q, and log_q as it came.", (HIDDEN, "(log_q - log_q).detach()")),
     Mistake("no_baseline", "All samples get the whole bound as their signal: there is no baseline.",
             "Unbiased, but very noisy. Subtract the bound in which w_j is replaced by the geometric mean of the others.",
             (SIGNALS, "bound.detach().expand_as(log_w)")),
@@ -138,8 +135,7 @@ MISTAKES = (
             (SIGNALS, "(log_w - others).detach()"), (SIGNALS, "(bound - others).detach()")),
     Mistake("sign_flipped", "The signals have the wrong sign.", "signal_j = L - L without j.", ("(bound - without)", "(without - bound)")),
     Mistake("weights_for_signals", "The normalized weights stand where the signals belong.",
-            "They are the gradient through log_w; log_q needs L minus L without j.",
-            (SIGNALS, "log_w.softmax(dim=0).detach()")),
+            "They are the gradient through log_w; log_q needs L minus L without j.", (SIGNALS, "log_w.softmax(dim=0).detach()")),
 )
 
 VARIANTS = {
@@ -183,12 +179,7 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="discrete.vimco",
-        target="vimco",
-        title="VIMCO's bound and its learning signals",
-        read_on="Lecture 04, section 9, several samples, one bound",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, laws=LAWS, forms=(ARITHMETIC,),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+    Exercise(name="discrete.vimco", target="vimco", title="VIMCO's bound and its learning signals",
+        read_on="Lecture 04, section 9, several samples, one bound", solution=SOLUTION, preamble=PREAMBLE, draw=draw, laws=LAWS,
+        forms=(ARITHMETIC,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

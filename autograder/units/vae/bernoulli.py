@@ -45,8 +45,7 @@ MISTAKES = (
             "Sum over all dimensions but the first, for example with flatten(1).sum(1).",
             ("reduce(", "("), ("reduce(", "(lambda v: v.sum(-1))("), ("reduce(", "(lambda v: v.sum(1))(")),
     Mistake("bernoulli_negated", "The sign is wrong: this is the cross-entropy, and its negative is asked for.",
-            "Binary cross-entropy is minus the Bernoulli log-probability: log p(x) = -BCE.",
-            wrapped("-value")),
+            "Binary cross-entropy is minus the Bernoulli log-probability: log p(x) = -BCE.", wrapped("-value")),
     Mistake("mean_over_pixels", "The pixels are averaged where they have to be summed.",
             "Independent pixels multiply, so their log-probabilities add up. Mind `reduction`: its default is the mean.",
             wrapped("value / given[0][0].numel()"), wrapped("value.mean() / given[0][0].numel()")),
@@ -73,14 +72,8 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="vae.bernoulli",
-        target="bernoulli_log_likelihood",
-        title="The Bernoulli log-likelihood through binary cross-entropy",
-        read_on="Lecture 01, Bernoulli pixels",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw,
+    Exercise(name="vae.bernoulli", target="bernoulli_log_likelihood", title="The Bernoulli log-likelihood through binary cross-entropy",
+        read_on="Lecture 01, Bernoulli pixels", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
         laws=(value(1, "flat", "images", what="log p(x)"), extremes(1, "far", "large logits", "sigmoid_saturates"),
-              gradient(1, "flat", atol=1e-4)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-    ),
+              gradient(1, "flat", atol=1e-4)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

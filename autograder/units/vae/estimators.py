@@ -133,10 +133,8 @@ COMMON = (
             "Return the num_samples single-sample estimates, so that their spread can be seen.",
             wrapped("value.mean()"), wrapped("value.mean().expand(given[3])")),
     Mistake("divided_by_num_samples", "Each estimate is divided by the number of samples.",
-            "A single-sample estimate is f's own gradient at one sample; averaging comes later.",
-            wrapped("value / given[3]")),
-    Mistake("sign_flipped", "The sign of the gradient is wrong.",
-            "d/dmu log q(z) = (z - mu) / sigma^2, and dz/dmu = 1.",
+            "A single-sample estimate is f's own gradient at one sample; averaging comes later.", wrapped("value / given[3]")),
+    Mistake("sign_flipped", "The sign of the gradient is wrong.", "d/dmu log q(z) = (z - mu) / sigma^2, and dz/dmu = 1.",
             wrapped("-value")),
 )
 NO_RANDOMNESS = ("no_randomness", "All estimates are the same: no sample is drawn for each.", "Draw num_samples values of epsilon.")

@@ -152,8 +152,7 @@ def trend(table: Columns) -> Finding:
 UNITS = (
     Mistake("variances_not_counted", "Variances are recorded where latents should be counted.",
             "Compare the variance of each latent's posterior mean with 0.01 and count those that are larger: "
-            "`(means.var(dim=0) > 0.01).sum()`.",
-            "TARGET['active_units'] = [0.5, 0.3, 0.2, 0.1]"),
+            "`(means.var(dim=0) > 0.01).sum()`.", "TARGET['active_units'] = [0.5, 0.3, 0.2, 0.1]"),
     Mistake("active_units_over_images", "More units are active than there are latents: images were counted.",
             "The posterior means have shape (images, latents). Take their variance over the images, dim=0: one number for each latent.",
             "TARGET['active_units'] = 400"),

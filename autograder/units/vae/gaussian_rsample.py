@@ -152,11 +152,9 @@ MISTAKES = (
             "Draw epsilon with the full shape of mu; shared noise makes the dimensions correlated, and q is no longer diagonal.",
             (EPSILON, "torch.randn(*self.mu.shape[:-1], 1)")),
     Mistake("uniform_epsilon", "epsilon is uniform where a Gaussian is needed.",
-            "torch.rand is uniform on [0, 1]; torch.randn is the standard normal.",
-            (EPSILON, "torch.rand_like(self.mu)"), (EPSILON, "math.sqrt(12) * (torch.rand_like(self.mu) - 0.5)"),
-            (EPSILON, "2 * torch.rand_like(self.mu) - 1")),
-    Mistake("not_gaussian", "epsilon is not Gaussian.",
-            "Use torch.randn_like(mu), or the given sample_epsilon().",
+            "torch.rand is uniform on [0, 1]; torch.randn is the standard normal.", (EPSILON, "torch.rand_like(self.mu)"),
+            (EPSILON, "math.sqrt(12) * (torch.rand_like(self.mu) - 0.5)"), (EPSILON, "2 * torch.rand_like(self.mu) - 1")),
+    Mistake("not_gaussian", "epsilon is not Gaussian.", "Use torch.randn_like(mu), or the given sample_epsilon().",
             (EPSILON, "torch.distributions.Laplace(0.0, math.sqrt(0.5)).sample(self.mu.shape)"),
             (EPSILON, "torch.randn_like(self.mu).sign()")),
     Mistake("wrong_epsilon", "epsilon does not have mean 0 and standard deviation 1.",
@@ -200,12 +198,8 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="vae.gaussian_rsample",
-        target="ReparameterizedDiagonalGaussian",
-        title="Samples of a diagonal Gaussian that carry gradients",
-        read_on="Lecture 01, the reparameterization trick",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_rsample,
-        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, brief=brief, picture=picture,
-    ),
+    Exercise(name="vae.gaussian_rsample", target="ReparameterizedDiagonalGaussian",
+        title="Samples of a diagonal Gaussian that carry gradients", read_on="Lecture 01, the reparameterization trick", solution=SOLUTION,
+        preamble=PREAMBLE, draw=draw, probe=probe_rsample, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, brief=brief,
+        picture=picture),
 )

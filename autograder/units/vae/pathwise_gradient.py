@@ -26,15 +26,13 @@ def pathwise(setting: Setting, epsilon: Tensor) -> Tensor:
 
 MISTAKES = (
     Mistake(*NO_RANDOMNESS, (EPSILON, "torch.randn(()).repeat(num_samples)")),
-    Mistake("derivative_at_mu", "The derivative is taken at mu, not at the samples.",
-            "Differentiate f at z = mu + sigma * epsilon.",
+    Mistake("derivative_at_mu", "The derivative is taken at mu, not at the samples.", "Differentiate f at z = mu + sigma * epsilon.",
             (f"{SIGMA} * epsilon", "0 * epsilon")),
     Mistake("wrong_sigma", "The samples have the wrong spread.", "sigma = exp(log_sigma).",
             (SIGMA, "log_sigma"), (SIGMA, "log_sigma.exp() ** 2"), (SIGMA, "1.0"), (SIGMA, "(0.5 * log_sigma).exp()")),
     Mistake(*OF_LOG_SIGMA, (SLOPE, f"{SLOPE} * log_sigma.exp() * epsilon"), (SLOPE, "f(z).detach() * (epsilon**2 - 1)")),
     Mistake("score_for_pathwise", "This is the score-function estimator; the reparameterized one is asked for.",
-            "Write z = mu + sigma * epsilon and differentiate f(z) through z.",
-            (SLOPE, "f(z).detach() * epsilon / log_sigma.exp()")),
+            "Write z = mu + sigma * epsilon and differentiate f(z) through z.", (SLOPE, "f(z).detach() * epsilon / log_sigma.exp()")),
     *COMMON,
 )
 
@@ -56,12 +54,7 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="vae.pathwise_gradient",
-        target="pathwise_gradient",
-        title="The gradient of an expectation, with the trick",
-        read_on="Lecture 01, the reparameterization trick",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_estimator, replay=replay,
-        laws=laws(pathwise), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture_of(pathwise),
-    ),
+    Exercise(name="vae.pathwise_gradient", target="pathwise_gradient", title="The gradient of an expectation, with the trick",
+        read_on="Lecture 01, the reparameterization trick", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_estimator,
+        replay=replay, laws=laws(pathwise), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture_of(pathwise)),
 )

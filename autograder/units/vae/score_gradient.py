@@ -30,12 +30,10 @@ MISTAKES = (
             "Multiply f(z) with d/dmu log q(z) = (z - mu) / sigma^2; f itself is not differentiated.",
             (F + SCORE, "torch.autograd.grad(f(z.requires_grad_()).sum(), z)[0]")),
     Mistake("score_is_zero", "The gradient of log q is zero, because z moved along with mu.",
-            "Differentiate log q(z) with z held fixed: sample z without gradient.",
-            (SCORE, "(z - z)")),
+            "Differentiate log q(z) with z held fixed: sample z without gradient.", (SCORE, "(z - z)")),
     Mistake("f_left_out", "f is left out: this is the score alone, whose mean is zero.", "Multiply the score with f(z).",
             (F, ""), (F, "0 * f(z) + ")),
-    Mistake("score_without_square", "The score is divided by sigma once; it needs sigma squared.",
-            "d/dmu log q(z) = (z - mu) / sigma^2.",
+    Mistake("score_without_square", "The score is divided by sigma once; it needs sigma squared.", "d/dmu log q(z) = (z - mu) / sigma^2.",
             (SCORE, "(z - mu.detach()) / sigma"), (SCORE, "(z - mu.detach())")),
     Mistake("f_without_score", "f(z) is returned without the score.", "Multiply f(z) with d/dmu log q(z) = (z - mu) / sigma^2.",
             (f" * {SCORE}", "")),
@@ -63,12 +61,7 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="vae.score_gradient",
-        target="score_gradient",
-        title="The gradient of an expectation, without the trick",
-        read_on="Lecture 01, the reparameterization trick",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_estimator, replay=replay,
-        laws=laws(score), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture_of(score),
-    ),
+    Exercise(name="vae.score_gradient", target="score_gradient", title="The gradient of an expectation, without the trick",
+        read_on="Lecture 01, the reparameterization trick", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_estimator,
+        replay=replay, laws=laws(score), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture_of(score)),
 )
