@@ -97,7 +97,8 @@ VARIANTS = {
         usual(LOG_PX, CLOSED), ("        self.beta = beta\n", "        self.register_buffer('beta', torch.tensor(float(beta)))\n")
     ),
     "more arguments": (
-        ("beta: float = 1.0):", "beta: float = 1.0, reduction='mean', **options):"), ("x: Tensor) ->", "x: Tensor, step=None, **options) ->")
+        ("beta: float = 1.0):", "beta: float = 1.0, reduction='mean', **options):"),
+        ("x: Tensor) ->", "x: Tensor, step=None, **options) ->"),
     ),
     "a class without a base": """\
 class VariationalInference:
