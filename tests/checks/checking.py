@@ -1,15 +1,16 @@
 """Submissions made of source text, and what the checks say of them.
 
-`python tests/checks/checking.py` writes prices.json anew: what each mistake costs, as its code says when it is run.
+`python tests/checks/checking.py [CHECK ...]` writes prices.json anew: what each mistake costs, as its code says when it is run.
 """
 
 import json
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from autograder.catalogue import all_checks
+from autograder.catalogue import all_checks, find_check
 from autograder.exercises.exercise import applied, make
 from autograder.probing import run_probe
 from autograder.verdict import draw_inputs, judge_outputs
@@ -60,10 +61,10 @@ def named(verdict):
     return [m.name for m in verdict.mistakes]
 
 
-def prices(seed=11):
+def prices(checks, seed=11):
     """By check, mistake and way, the behaviors that are lost; None where the check does not mind."""
     found = {}
-    for exercise in EXERCISES:
+    for exercise in map(find_check, checks):
         for mistake in exercise.mistakes:
             each = [said(exercise, exercise.source(way), seed) for way in mistake.ways]
             found.setdefault(exercise.name, {})[mistake.name] = [lost(v) if v.mistakes or not v.passed else None for v in each]
@@ -71,4 +72,6 @@ def prices(seed=11):
 
 
 if __name__ == "__main__":
-    PRICES.write_text(json.dumps(prices(), indent=1).replace("\n   ", "").replace("\n  ]", "]") + "\n", encoding="utf-8")
+    known = json.loads(PRICES.read_text(encoding="utf-8")) if sys.argv[1:] else {}
+    known |= prices(sys.argv[1:] or [e.name for e in EXERCISES])
+    PRICES.write_text(json.dumps(known, indent=1).replace("\n   ", "").replace("\n  ]", "]") + "\n", encoding="utf-8")
