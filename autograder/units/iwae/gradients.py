@@ -24,7 +24,10 @@ def gradient(points: int, dreg: Edit) -> Behavior:
     """
 
     def judge(seen: Seen) -> Finding:
+        cases = [name for name, case in seen.inputs["cases"].items() if case.get("slopes")]
         expected, got = "the gradient of L_K: the samples' gradients with the normalized weights", seen.outputs["usual"]["slopes"]
+        if any(call.changed_x for call in calls_of(seen).values()):
+            return failed("gradient", "The gradient is that of another x.", "changes_its_inputs", expected)
         if "trouble" in got:
             return failed("gradient", got["trouble"], None, expected)
         right_value = calls_of(seen)["usual"].stands_on(log_mean_exp) is not None
@@ -34,7 +37,7 @@ def gradient(points: int, dreg: Edit) -> Behavior:
         if (fault := draws_fault(seen)) in NO_DRAWS_OF_Q:
             return failed("gradient", "The gradient does not stand on K draws of q(z|x).", fault, expected)
         other = None
-        for name in (n for n, case in seen.inputs["cases"].items() if case.get("slopes")):
+        for name in cases:
             where = "" if name == "usual" else f" {LATER[name][0]}"
             got, want = (outputs[name].get("slopes") for outputs in (seen.outputs, seen.right))
             if not got or "trouble" in got or not all(slope.isfinite().all() for slope in got.values()):
