@@ -6,7 +6,6 @@ import base64
 import io
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Exercise
@@ -44,11 +43,11 @@ def bars(ax: Any, got: Tensor, right: Tensor, across: str, up: str) -> None:
     """Yours beside what is right, numbered from 1."""
     if got.shape != right.shape or not got.isfinite().all():
         raise ValueError("nothing to draw")
-    number = torch.arange(1, len(got) + 1)
-    ax.bar(number - 0.2, got.double(), 0.4, color=YOURS, label="yours")
-    ax.bar(number + 0.2, right.double(), 0.4, color=RIGHT, label="right")
+    numbers = range(1, len(got) + 1)
+    ax.bar([n - 0.2 for n in numbers], got.tolist(), 0.4, color=YOURS, label="yours")
+    ax.bar([n + 0.2 for n in numbers], right.tolist(), 0.4, color=RIGHT, label="right")
     ax.axhline(0, color="gray", linewidth=0.8)
-    ax.set_xticks(number.tolist())
+    ax.set_xticks(numbers)
     ax.set_xlabel(across)
     ax.set_ylabel(up)
     ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)  # above, where no bar is

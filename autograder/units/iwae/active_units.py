@@ -102,20 +102,16 @@ MISTAKES = (
             (".var(dim=0)", ".square().mean(dim=0)")),
     Mistake("mean_of_the_means", "This is the mean of the posterior means.", "Asked for is their variance over the images.",
             (".var(dim=0)", ".abs().mean(dim=0)"), (".var(dim=0)", ".mean(dim=0)")),
-    Mistake("log_sigma_for_mean", "This is how log_sigma moves.", "Take model.posterior(x).mean.",
-            (".mean.", ".log_sigma.")),
-    Mistake("sigma_for_mean", "This is how sigma moves.", "Take model.posterior(x).mean.",
-            (".mean.", ".sigma.")),
-    Mistake("inactive_counted", "The inactive latents are counted.", "Count the variances above 0.01.",
-            (COUNTED, "variances <= 0.01")),
+    Mistake("log_sigma_for_mean", "This is how log_sigma moves.", "Take model.posterior(x).mean.", (".mean.", ".log_sigma.")),
+    Mistake("sigma_for_mean", "This is how sigma moves.", "Take model.posterior(x).mean.", (".mean.", ".sigma.")),
+    Mistake("inactive_counted", "The inactive latents are counted.", "Count the variances above 0.01.", (COUNTED, "variances <= 0.01")),
     Mistake("another_threshold", "Another threshold than 0.01 is used.", "Count the variances above 0.01 (Burda et al. 2016).",
             (COUNTED, "variances > 0.1"), (COUNTED, "variances > 0.001")),
     Mistake("fraction_for_count", "This is a fraction; their number is asked for.", "Sum, and do not average.",
             (COUNT, "float((variances > 0.01).float().mean())")),
     Mistake("images_counted", "More units are counted than there are latents.", "Compare one variance for each latent with 0.01.",
             (COUNT, "int((model.posterior(x).mean > 0.01).sum())"), (COUNT, "int((model.posterior(x).mean.square() > 0.01).sum())")),
-    Mistake("changes_its_inputs", "x is changed in place.", "Make a new tensor.",
-            wrapped("value", "given[1].clamp_(0.1, 0.9)")),
+    Mistake("changes_its_inputs", "x is changed in place.", "Make a new tensor.", wrapped("value", "given[1].clamp_(0.1, 0.9)")),
 )
 
 VARIANTS = {
@@ -136,16 +132,10 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="iwae.active_units",
-        target="active_units",
-        title="How many latents say something",
-        read_on="Lecture 02, active units",
+    Exercise(name="iwae.active_units", target="active_units", title="How many latents say something", read_on="Lecture 02, active units",
         solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_active_units, replay=replay,
         laws=(
             Behavior("variances", 2, judge_variances, lambda outputs: outputs["variances"], rtol=1e-3, atol=1e-5),
             Behavior("count", 1, judge_count, lambda outputs: outputs["count"], after="variances", own=True),
-        ),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-    ),
+        ), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

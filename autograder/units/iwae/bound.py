@@ -63,8 +63,7 @@ MISTAKES = (
     Mistake("bits_for_nats", "The result is in bits; nats are asked for.", "Do not divide by log 2.",
             (RETURN, f"({RETURN}) / math.log(2)")),
     Mistake("mean_of_logs", "This is the mean of the logarithms, which is the ELBO; the logarithm of the mean is asked for.",
-            "L_K = log (1/K) sum_k w_k. The logarithm comes last: logsumexp(log_w, dim=0) - log K.",
-            (RETURN, "log_w.mean(dim=0)"),
+            "L_K = log (1/K) sum_k w_k. The logarithm comes last: logsumexp(log_w, dim=0) - log K.", (RETURN, "log_w.mean(dim=0)"),
             parts("log_px.sum(-1).mean(0)", "0.5 * (qz.sigma**2 + qz.mu**2 - 1 - 2 * qz.log_sigma).sum(-1)")),
     Mistake("sum_of_logs", "The log-weights are summed.",
             "That is the logarithm of a product. The weights themselves have to be averaged: logsumexp(log_w, dim=0) - log K.",
@@ -119,9 +118,8 @@ MISTAKES = (
             (SUM, "torch.logsumexp(log_w - log_w.amax(0), dim=0)")),
     Mistake("exp_underflows", "exp(log w) is 0 in floating point, and its logarithm is lost.",
             "784 pixels have log w of some -100 to -1500; even float64 ends at -745. torch.logsumexp(log_w, dim=0) takes out each "
-            "example's own largest weight first. A small number inside the logarithm only hides it.",
-            (SUM, "log_w.exp().sum(dim=0).log()"), (SUM, "log_w.double().exp().sum(dim=0).log().float()"),
-            (SUM, "((log_w - log_w.max()).exp().sum(dim=0).log() + log_w.max())"),
+            "example's own largest weight first. A small number inside the logarithm only hides it.", (SUM, "log_w.exp().sum(dim=0).log()"),
+            (SUM, "log_w.double().exp().sum(dim=0).log().float()"), (SUM, "((log_w - log_w.max()).exp().sum(dim=0).log() + log_w.max())"),
             (RETURN, "torch.nan_to_num(log_w.exp().mean(dim=0).log())"),
             *((RETURN, f"torch.log(log_w.exp().mean(dim=0) + {tiny})") for tiny in (1e-8, 1e-6, 1e-10, 1e-12, 1e-20, 1e-30)),
             (RETURN, "log_w.exp().mean(dim=0).clamp(min=1e-30).log()")),
@@ -191,16 +189,12 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="iwae.bound",
-        target="importance_weighted_bound",
-        title="The importance-weighted bound",
-        read_on="Lecture 02, a tighter bound",
-        solution=SOLUTION, preamble=PREAMBLE + log_weights.SOLUTION + "\n\n", probe=probes.probe_sampled, replay=replay, brief=brief,
+    Exercise(name="iwae.bound", target="importance_weighted_bound", title="The importance-weighted bound",
+        read_on="Lecture 02, a tighter bound", solution=SOLUTION, preamble=PREAMBLE + log_weights.SOLUTION + "\n\n",
+        probe=probes.probe_sampled, replay=replay, brief=brief,
         draw=partial(draw_sampled, signature="importance_weighted_bound(model, x, num_samples)", sample_dimension=False,
                      slopes=("usual", "saturated")),
-        laws=(value(3, "The bound", "one value for each example", log_mean_exp), samples(2), gradient(2, DREG)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
-        picture=partial(picture, right=log_mean_exp, what="The bound"),
-    ),
+        laws=(value(3, "The bound", "one value for each example", log_mean_exp), samples(2), gradient(2, DREG)), mistakes=MISTAKES,
+        variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
+        picture=partial(picture, right=log_mean_exp, what="The bound")),
 )

@@ -132,8 +132,7 @@ MISTAKES = (
     Mistake("diverged", "Some entries are NaN or infinite.", "Look at the model's training, or for an exp of large numbers.",
             "TARGET.loc[1, 'bound'] = float('nan')"),
     Mistake("same_evaluation_twice", "The same number is recorded for different numbers of samples.",
-            "Evaluate anew inside the loop, with that row's num_samples.",
-            "TARGET['bound'] = -112.1"),
+            "Evaluate anew inside the loop, with that row's num_samples.", "TARGET['bound'] = -112.1"),
     Mistake("loss_recorded", "The bound has the wrong sign.", "Record the bound, which is negative, not the loss.",
             "TARGET['bound'] = -TARGET.bound"),
     Mistake("mean_over_pixels", "Values are averaged over the pixels.", "Sum over the 784 pixels, average over the images.",
@@ -145,8 +144,7 @@ MISTAKES = (
             "One sample always counts as one: 1 / sum of squared normalized weights lies between 1 and K.",
             "TARGET['ess'] = 1 / TARGET.ess", "TARGET['ess'] /= TARGET.num_samples"),
     Mistake("ess_out_of_range", "An effective sample size is larger than the number of samples.",
-            "Take the mean over the images, not the sum, and normalize the weights over the samples.",
-            "TARGET['ess'] *= 100"),
+            "Take the mean over the images, not the sum, and normalize the weights over the samples.", "TARGET['ess'] *= 100"),
     Mistake("mean_of_logs", "The bound does not grow with the number of samples: this is the ELBO.",
             "L_K is the logarithm of the mean weight. The mean of the log-weights is the same for every K.",
             "TARGET['bound'] = [-112.1, -112.2, -112.0, -112.1001]"),
@@ -178,13 +176,9 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="iwae.bounds_table",
-        target="bound_results",
-        title="A table of bounds for growing K",
-        read_on="Lecture 02, a tighter bound",
-        solution=SOLUTION, preamble="import pandas as pd\n\n", probe=probe, draw=lambda rng: columns("bound_results", (), COLUMNS),
-        laws=(law("table", 1, judge_table), law("values", 1, judge_values), law("growth", 2, judge_growth)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-    ),
+    Exercise(name="iwae.bounds_table", target="bound_results", title="A table of bounds for growing K",
+        read_on="Lecture 02, a tighter bound", solution=SOLUTION, preamble="import pandas as pd\n\n", probe=probe,
+        draw=lambda rng: columns("bound_results", (), COLUMNS),
+        laws=(law("table", 1, judge_table), law("values", 1, judge_values), law("growth", 2, judge_growth)), mistakes=MISTAKES,
+        variants=VARIANTS, hints=HINTS),
 )

@@ -90,13 +90,9 @@ def draw(rng) -> dict:
 
 
 EXERCISES = (
-    Exercise(
-        name="iwae.dreg",
-        target="dreg_surrogate",
-        title="A surrogate with the doubly reparameterized gradient",
-        read_on="Lecture 02, the encoder's gradient",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.probe_sampled, replay=partial(replay, names=("usual",)),
-        laws=(Behavior("gradient", 2, judge, lambda outputs: directions(encoder(outputs)), rtol=1e-3, atol=3e-4),),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, forms=(MEAN,), kinds={"images": ""}, bonus=True,
-    ),
+    Exercise(name="iwae.dreg", target="dreg_surrogate", title="A surrogate with the doubly reparameterized gradient",
+        read_on="Lecture 02, the encoder's gradient", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.probe_sampled,
+        replay=partial(replay, names=("usual",)),
+        laws=(Behavior("gradient", 2, judge, lambda outputs: directions(encoder(outputs)), rtol=1e-3, atol=3e-4),), mistakes=MISTAKES,
+        variants=VARIANTS, hints=HINTS, forms=(MEAN,), kinds={"images": ""}, bonus=True),
 )

@@ -26,8 +26,7 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
 
 MISTAKES = (
     Mistake("sum_of_squares", "This is the sum of the squared weights, and the effective sample size is its reciprocal.",
-            "With K equal weights the sum of squares is 1/K; that many samples are K.",
-            ("1 / ", ""), ("1 / ", "len(log_w) * ")),
+            "With K equal weights the sum of squares is 1/K; that many samples are K.", ("1 / ", ""), ("1 / ", "len(log_w) * ")),
     Mistake("ess_over_the_batch", "The sum goes over the batch.", "Each example has an effective sample size of its own: sum over dim=0.",
             ((WEIGHTS, "torch.softmax(log_w, dim=1)"), (SUM, ".sum(dim=1)")), (SUM, ".sum(dim=1)"),
             (WEIGHTS, "torch.softmax(log_w, dim=1)")),
@@ -46,8 +45,7 @@ MISTAKES = (
             (".square().sum(dim=0)", ".amax(dim=0)")),
     Mistake("mean_of_squares", "The squares are averaged; they have to be summed.", "1 / sum of squares of the normalized weights.",
             (SUM, ".mean(dim=0)")),
-    Mistake("exp_underflows", *UNDERFLOWS,
-            (WEIGHTS, "(log_w.exp() / log_w.exp().sum(dim=0))")),
+    Mistake("exp_underflows", *UNDERFLOWS, (WEIGHTS, "(log_w.exp() / log_w.exp().sum(dim=0))")),
     Mistake("logarithms_returned", "This is a logarithm.", "Return the number of samples itself.", wrapped("value.log()")),
     Mistake("square_root_of_ess", "This is the square root.", "No root: 1 / sum of squares.", wrapped("value.sqrt()")),
     Mistake("averaged_over_the_batch", "The batch is averaged or summed, too.", "Return one number for each example, shape (batch,).",
@@ -78,13 +76,8 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="iwae.effective_sample_size",
-        target="effective_sample_size",
-        title="How many samples the weights leave",
-        read_on="Lecture 02, how many samples are left",
-        solution=SOLUTION, preamble=PREAMBLE + normalized_weights.SOLUTION + "\n\n", draw=draw,
-        laws=(value(1, "usual", "one", what="The effective sample size", atol=1e-5), far_weights(1)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+    Exercise(name="iwae.effective_sample_size", target="effective_sample_size", title="How many samples the weights leave",
+        read_on="Lecture 02, how many samples are left", solution=SOLUTION, preamble=PREAMBLE + normalized_weights.SOLUTION + "\n\n",
+        draw=draw, laws=(value(1, "usual", "one", what="The effective sample size", atol=1e-5), far_weights(1)), mistakes=MISTAKES,
+        variants=VARIANTS, hints=HINTS, picture=picture),
 )

@@ -136,8 +136,7 @@ def listed(part: str, end: str) -> tuple[Edit, ...]:
 MISTAKES = (
     Mistake("chunks_averaged", "The bounds of the chunks are averaged.",
             "The mean of logarithms is too low: it is L_chunk, not L_K. Add up the weights of all chunks (logaddexp), and take one "
-            "logarithm.",
-            listed(BOUND, "torch.stack(parts).mean(dim=0)"), listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(chunk)"),
+            "logarithm.", listed(BOUND, "torch.stack(parts).mean(dim=0)"), listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(chunk)"),
             listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(num_samples)"), listed(SUM, "torch.stack(parts).mean(dim=0)")),
     Mistake("chunks_equally_weighted", "A short last chunk counts as much as a full one.",
             "Add up sums of weights, not means; subtract log K once, at the end.",
@@ -226,14 +225,9 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="iwae.log_likelihood",
-        target="log_likelihood",
-        title="log p(x) from many samples, in bounded memory",
-        read_on="Lecture 02, the test log-likelihood",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.probe_sampled, replay=partial(replay, names=CASES, whole=True),
-        brief=brief,
-        laws=(value(2), *(Behavior(law.__name__, 1, law, after="value", own=True) for law in (memory, encoder, graph))),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": ""},
-    ),
+    Exercise(name="iwae.log_likelihood", target="log_likelihood", title="log p(x) from many samples, in bounded memory",
+        read_on="Lecture 02, the test log-likelihood", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.probe_sampled,
+        replay=partial(replay, names=CASES, whole=True), brief=brief,
+        laws=(value(2), *(Behavior(law.__name__, 1, law, after="value", own=True) for law in (memory, encoder, graph))), mistakes=MISTAKES,
+        variants=VARIANTS, hints=HINTS, kinds={"images": ""}),
 )

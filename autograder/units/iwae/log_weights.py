@@ -53,8 +53,7 @@ IN_WEIGHTS = (
     Mistake("prior_left_out", "log p(z) is missing in the weights.", "The joint density is p(x, z) = p(x|z) p(z).", (" + log_pz", "")),
     Mistake("posterior_left_out", "log q(z|x) is missing in the weights.",
             "Dividing by the density that the samples come from is what makes it importance sampling.", (" - log_qz", "")),
-    Mistake("log_px_left_out", "log p(x|z) is missing in the weights.", "log w = log p(x|z) + log p(z) - log q(z|x).",
-            ("log_px + ", "")),
+    Mistake("log_px_left_out", "log p(x|z) is missing in the weights.", "log w = log p(x|z) + log p(z) - log q(z|x).", ("log_px + ", "")),
     Mistake("term_with_the_wrong_sign", "A term of log w has the wrong sign.",
             "log w = log p(x|z) + log p(z) - log q(z|x): what generates stands above, what samples stands below.",
             summed("log_px - log_pz + log_qz"), (" + log_pz", " - log_pz"), (" - log_qz", " + log_qz"), ("log_px + ", "-log_px + ")),
@@ -78,8 +77,7 @@ IN_WEIGHTS = (
             "In float32 the sigmoid of 17 is 1, and log(1 - 1) is infinite. Stay with the logits: model.observation_model(z).log_prob(x).",
             log_px(f"probs = {RIGHT_PX}.probs", "(x * probs.log() + (1 - x) * (1 - probs).log()).flatten(2).sum(-1)"),
             log_px(f"probs = {RIGHT_PX}.probs", "-nn.functional.binary_cross_entropy(probs, x.expand_as(probs), reduction='none')"
-                   ".flatten(2).sum(-1)"),
-            log_px(f"Bernoulli(probs={RIGHT_PX}.probs).log_prob(x).flatten(2).sum(-1)")),
+                   ".flatten(2).sum(-1)"), log_px(f"Bernoulli(probs={RIGHT_PX}.probs).log_prob(x).flatten(2).sum(-1)")),
     Mistake("log_px_of_the_whole_batch", "log p(x|z) is summed or averaged over the batch.",
             "Each sample of each example has one of its own, shape (K, batch). Mind `reduction`, whose default is a mean.",
             log_px(f"{TERMS}.flatten(1).sum(-1, keepdim=True)"), log_px(f"{TERMS}.mean()"), log_px(f"{TERMS}.sum()"),
@@ -94,16 +92,14 @@ IN_WEIGHTS = (
             (LOG_QZ, "log_qz = Normal(qz.mu, 1.0).log_prob(z).sum(-1)")),
     Mistake("part_of_the_density_left_out", "A part of a Gaussian's log-density is left out.",
             "log q(z|x) has - log sigma in it for each latent, and - log(2 pi) / 2, which cancels only where p and q both lack it. Use "
-            "qz.log_prob(z).",
-            (LOG_QZ, "log_qz = (qz.log_prob(z) + qz.log_sigma).sum(-1)"),
+            "qz.log_prob(z).", (LOG_QZ, "log_qz = (qz.log_prob(z) + qz.log_sigma).sum(-1)"),
             (LOG_QZ, "log_qz = (-0.5 * ((z - qz.mu) / qz.sigma) ** 2 - qz.log_sigma).sum(-1)"),
             (LOG_QZ, "log_qz = (-0.5 * ((z - qz.mu) / qz.sigma) ** 2).sum(-1)"), (LOG_PZ, "log_pz = (-0.5 * z**2).sum(-1)")),
     Mistake("variance_for_standard_deviation", "log q(z|x) is taken with another scale than q has.",
             "torch's Normal wants the standard deviation, exp(log_sigma): neither the variance nor log_sigma itself. Use qz.log_prob(z).",
             *((LOG_QZ, f"log_qz = Normal(qz.mu, {scale}).log_prob(z).sum(-1)") for scale in ("qz.sigma**2", "qz.sigma.sqrt()"))),
     Mistake("different_samples_in_one_weight", "One weight holds several samples: log p(x|z) at one, log q(z|x) at another.",
-            "Draw z once, and evaluate all three densities at that z.",
-            (LOG_PX, f"{LOG_PX}\n    z = qz.rsample((num_samples,))"),
+            "Draw z once, and evaluate all three densities at that z.", (LOG_PX, f"{LOG_PX}\n    z = qz.rsample((num_samples,))"),
             (LOG_QZ, "log_qz = qz.log_prob(qz.rsample((num_samples,))).sum(-1)")),
     Mistake("merge_permutes_the_batch", "Samples and examples are folded in one order and taken apart in the other.",
             "A weight then mixes one example's z with another's x. flatten(0, 1) of (K, batch, ...) lies sample after sample: the way back "
@@ -201,15 +197,10 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="iwae.log_weights",
-        target="log_weights",
-        title="The log-weights of K samples, in one batch",
-        read_on="Lecture 02, the log-weights",
-        solution=SOLUTION, preamble=PREAMBLE, probe=probes.probe_sampled, replay=replay, brief=brief,
+    Exercise(name="iwae.log_weights", target="log_weights", title="The log-weights of K samples, in one batch",
+        read_on="Lecture 02, the log-weights", solution=SOLUTION, preamble=PREAMBLE, probe=probes.probe_sampled, replay=replay, brief=brief,
         draw=partial(draw_sampled, signature="log_weights(model, x, num_samples)", sample_dimension=True),
-        laws=(value(3, "log w", "one value for each sample of each example", torch.clone), samples(1)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
-        picture=partial(picture, right=torch.clone, what="Log-weights"),
-    ),
+        laws=(value(3, "log w", "one value for each sample of each example", torch.clone), samples(1)), mistakes=MISTAKES,
+        variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
+        picture=partial(picture, right=torch.clone, what="Log-weights")),
 )

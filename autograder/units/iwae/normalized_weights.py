@@ -59,28 +59,23 @@ SOFTMAX = "torch.softmax(log_w, dim=0)"
 
 MISTAKES = (
     Mistake("normalized_over_the_batch", "The weights are normalized over the batch.",
-            "The K samples of one example share the weight 1: normalize over dim=0 of (K, batch).",
-            ("dim=0", "dim=1")),
+            "The K samples of one example share the weight 1: normalize over dim=0 of (K, batch).", ("dim=0", "dim=1")),
     Mistake("normalized_over_everything", "The weights are normalized over samples and batch together.",
-            "Each example's K weights sum to one: dim=0.",
-            (SOFTMAX, "torch.softmax(log_w.flatten(), dim=0).view(log_w.shape)")),
+            "Each example's K weights sum to one: dim=0.", (SOFTMAX, "torch.softmax(log_w.flatten(), dim=0).view(log_w.shape)")),
     Mistake("weights_not_normalized", "The weights are not normalized.", "Divide by their sum over the samples: softmax does.",
             (SOFTMAX, "log_w.exp()"), (SOFTMAX, "log_w.exp() / len(log_w)")),
     Mistake("log_weights_normalized", "The log-weights are divided by their sum.", "The weights are exp(log_w): normalize these.",
             (SOFTMAX, "log_w / log_w.sum(dim=0)")),
-    Mistake("exp_underflows", *UNDERFLOWS,
-            (SOFTMAX, "log_w.exp() / log_w.exp().sum(dim=0)")),
+    Mistake("exp_underflows", *UNDERFLOWS, (SOFTMAX, "log_w.exp() / log_w.exp().sum(dim=0)")),
     Mistake("weights_inverted", "The smallest log-weight has the largest weight.", "softmax(log_w), without a minus.",
             wrapped("value", "given = (-given[0],)")),
     Mistake("largest_weight_is_one", "The weights are divided by the largest; their sum is asked to be one.",
-            "Divide by the sum over the samples.",
-            wrapped("value / value.amax(0)"), (SOFTMAX, "(log_w - log_w.max()).exp()")),
+            "Divide by the sum over the samples.", wrapped("value / value.amax(0)"), (SOFTMAX, "(log_w - log_w.max()).exp()")),
     Mistake("mean_for_sum", "The weights have mean one; their sum has to be one.", "Divide by the sum, not by the mean.",
             wrapped("value * len(value)")),
     Mistake("logarithms_returned", "These are the logarithms of the normalized weights.", "softmax, not log_softmax.",
             (SOFTMAX, "torch.log_softmax(log_w, dim=0)")),
-    Mistake("samples_last", "Samples and batch have changed places.", "Return the shape that came in, (K, batch).",
-            wrapped("value.T")),
+    Mistake("samples_last", "Samples and batch have changed places.", "Return the shape that came in, (K, batch).", wrapped("value.T")),
     *general("changes_its_inputs"),
 )
 
@@ -106,13 +101,8 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="iwae.normalized_weights",
-        target="normalized_weights",
-        title="Weights that sum to one over the samples",
-        read_on="Lecture 02, how many samples are left",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw,
+    Exercise(name="iwae.normalized_weights", target="normalized_weights", title="Weights that sum to one over the samples",
+        read_on="Lecture 02, how many samples are left", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
         laws=(value(1, "usual", "one", what="The tensor of weights", shape="the shape of log_w", atol=1e-5), far_weights(1)),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

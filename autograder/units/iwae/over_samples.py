@@ -65,8 +65,7 @@ MISTAKES = (
     Mistake("merge_permutes_the_batch", "Samples and examples come back in another order than they went in.",
             "flatten(0, 1) of (K, batch, ...) lies sample after sample, so the way back is unflatten(0, (K, batch)).",
             (UNMERGED, "x.unflatten(0, (x.shape[0] // num_samples, num_samples)).transpose(0, 1)"),
-            (MERGED, "x.transpose(0, 1).flatten(0, 1)"),
-            (UNMERGED, "x.unflatten(0, (x.shape[0] // num_samples, num_samples))")),
+            (MERGED, "x.transpose(0, 1).flatten(0, 1)"), (UNMERGED, "x.unflatten(0, (x.shape[0] // num_samples, num_samples))")),
     Mistake("not_unmerged", "The result is still folded: (K * batch, ...).", "unmerge has to give the dimension of the samples back.",
             (UNMERGED, "x")),
     Mistake("only_vectors", "It works for (K, batch, M) only.",
@@ -77,15 +76,13 @@ MISTAKES = (
             (*WITHOUT, (FOLDED, "f(z[0])")), wrapped("value[:1]")),
     Mistake("samples_and_batch_swapped", "Samples and batch have changed places.", "The result starts with K, then batch, as z does.",
             wrapped("value.transpose(0, 1)")),
-    Mistake("averaged_over_the_samples", "The samples are averaged.", "Every sample's result is asked for.",
-            wrapped("value.mean(dim=0)")),
+    Mistake("averaged_over_the_samples", "The samples are averaged.", "Every sample's result is asked for.", wrapped("value.mean(dim=0)")),
     Mistake("a_call_for_each_sample", "f is called for each sample by itself.",
             "Fold the samples into the batch and call f once: a network takes a large batch far faster than many small ones.",
             (*WITHOUT, (FOLDED, "torch.stack([f(sample) for sample in z])")),
             (*WITHOUT, (FOLDED, "torch.stack([f(example) for example in z.unbind(1)], dim=1)"))),
     Mistake("changes_its_inputs", "z is changed in place.",
-            "Methods ending in an underscore and += overwrite their tensor; make a new one.",
-            wrapped("(value, given[1].mul_(2))[0]")),
+            "Methods ending in an underscore and += overwrite their tensor; make a new one.", wrapped("(value, given[1].mul_(2))[0]")),
 )
 
 VARIANTS = {
@@ -119,16 +116,10 @@ HINTS = (
 )
 
 EXERCISES = (
-    Exercise(
-        name="iwae.over_samples",
-        target="over_samples",
-        title="K samples through a network in one call",
-        read_on="Lecture 02, folding samples into the batch",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_over_samples,
+    Exercise(name="iwae.over_samples", target="over_samples", title="K samples through a network in one call",
+        read_on="Lecture 02, folding samples into the batch", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_over_samples,
         laws=(
             Behavior("values", 2, judge_values, lambda outputs: [r.get("value", "stops") for r in outputs.values()], rtol=1e-6, atol=1e-6),
             Behavior("one_call", 1, judge_calls, after="values", own=True),
-        ),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-    ),
+        ), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

@@ -129,8 +129,7 @@ MISTAKES = (
     Mistake("samples_not_weighted", "All candidates are drawn alike.", "Draw candidate k with its normalized weight as the probability.",
             (LOGITS, "logits=0 * log_w.T")),
     Mistake("weights_inverted", "The least probable candidates are drawn most.",
-            "The probabilities are softmax(log_w, 0), without a minus.",
-            (LOGITS, "logits=-log_w.T")),
+            "The probabilities are softmax(log_w, 0), without a minus.", (LOGITS, "logits=-log_w.T")),
     Mistake("weights_over_the_batch", "The weights are normalized over the batch.",
             "The K candidates of one example share the probability 1. Categorical wants them in its last dimension: log_w.T.",
             (LOGITS, "probs=torch.softmax(log_w, dim=1).T")),
@@ -138,8 +137,7 @@ MISTAKES = (
             "That is a maximum, and no sample of the posterior. Draw with the weights.",
             (PICK, "log_w.argmax(dim=0).expand(num_draws, -1)")),
     Mistake("log_weights_for_weights", "Log-weights are used as if they were weights.",
-            "Categorical(logits=log_w.T), or probs=softmax(log_w, 0).T.",
-            (LOGITS, "probs=-log_w.T")),
+            "Categorical(logits=log_w.T), or probs=softmax(log_w, 0).T.", (LOGITS, "probs=-log_w.T")),
     Mistake("weights_squared", "The weights are squared.", "The probabilities are the normalized weights themselves.",
             (LOGITS, "logits=2 * log_w.T")),
     Mistake("one_pick_for_all_examples", "All examples draw the same index.", "Each example has weights of its own, and draws for itself.",
@@ -153,8 +151,7 @@ MISTAKES = (
             wrapped("value.transpose(0, 1)")),
     Mistake("same_samples_in_every_call", "Every call draws the same.", "Set no seed inside the function.",
             wrapped("value", "torch.manual_seed(0)")),
-    Mistake("changes_its_inputs", "An argument is changed in place.", "Make a new tensor.",
-            wrapped("value", "given[0][:1] = 0")),
+    Mistake("changes_its_inputs", "An argument is changed in place.", "Make a new tensor.", wrapped("value", "given[0][:1] = 0")),
 )
 
 VARIANTS = {
@@ -189,17 +186,11 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 EXERCISES = (
-    Exercise(
-        name="iwae.resample",
-        target="resample",
-        title="A posterior sample by resampling",
-        read_on="Lecture 02, the posterior that the weights know",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_resample,
+    Exercise(name="iwae.resample", target="resample", title="A posterior sample by resampling",
+        read_on="Lecture 02, the posterior that the weights know", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_resample,
         laws=(
             Behavior("picks", 1, judge_picks, usual, sound=lambda view: False),
             Behavior("weights", 2, judge_weights, usual, after="picks", sound=lambda view: False),
             Behavior("extremes", 1, judge_far, far, after="weights", sound=lambda view: view[1]),
-        ),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture,
-    ),
+        ), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )
