@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from autograder.catalogue import exercise_of
+from autograder.catalogue import all_checks, exercise_of
 from autograder.demo import fill_in, grade_id
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,8 +106,8 @@ def _right(cell):
 
 
 def _mistakes(cell):
-    exercise = exercise_of(CELLS[cell])
-    return [exercise.source(way) for mistake in exercise.mistakes for way in mistake.ways]
+    exercises = [exercise for exercise in all_checks().values() if exercise.target == CELLS[cell]]
+    return [exercise.source(way) for exercise in exercises for mistake in exercise.mistakes for way in mistake.ways]
 
 
 def _broken(cell):

@@ -3,7 +3,7 @@
 from corpus.attack import EARNS_ALL, NOTHING, RIGHT, Attack, entry, noted, solved
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from autograder.catalogue import exercise_of
+from autograder.catalogue import all_checks, exercise_of
 
 __all__ = ["HONEST"]
 
@@ -14,7 +14,7 @@ VARIANTS = {target: {label: exercise_of(target).source(way) for label, way in ex
 
 def mistaken(target: str, name: str, points: tuple[float, ...]) -> Attack:
     """Right but for one mistake that has a name."""
-    exercise = exercise_of(target)
+    exercise = next(e for e in all_checks().values() if e.target == target and e.mistake(name))
     cell = CELL_OF[target]
     return solved(f"honest_{name}_in_{cell}", "mistakes", points, r"\w{4}", **{cell: exercise.source(exercise.mistake(name).ways[0])})
 
