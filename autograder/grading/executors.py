@@ -38,11 +38,10 @@ class LocalPool:
     def submit(self, execute: Callable, task: Any) -> Future:
         """May raise BrokenExecutor."""
         self.used = self.used or execute is not idle
-        if self.executor is not None:
-            return self.executor.submit(execute, task)
-        context = multiprocessing.get_context("spawn")
-        self.executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=start_worker, initargs=(self.warm,))
-        # The processes start here. While they do, Ctrl-C is for this one: it ends them as it sees fit.
+        if self.executor is None:
+            context = multiprocessing.get_context("spawn")
+            self.executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=start_worker, initargs=(self.warm,))
+        # A process starts here as long as there are too few. While it does, Ctrl-C is for this one: it ends them as it sees fit.
         with ignored_interrupts():
             return self.executor.submit(execute, task)
 

@@ -215,7 +215,9 @@ class Classroom:
         options = {"jobs": 2, "limits": LIMITS, **options}
         script = self.folder / "grader.py"
         script.write_text(GRADER)
-        extra = {"HOME": str(self.home), "ELBOLAB_CANARY": self.canary("grader"), "PGPASSWORD": self.canary("password")}
+        # Matplotlib, which draws for the feedback, would make folders in the home.
+        extra = {"HOME": str(self.home), "MPLCONFIGDIR": str(self.folder / "matplotlib"),
+                 "ELBOLAB_CANARY": self.canary("grader"), "PGPASSWORD": self.canary("password")}
         watch, done = Watch(), threading.Event()
         with open(self.folder / "said.txt", "w+b") as said:
             grader = subprocess.Popen([sys.executable, str(script), str(self.root), json.dumps(options), self.canary("arguments")],

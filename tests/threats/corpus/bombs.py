@@ -128,9 +128,9 @@ display({"text/html": 7, "image/png": None, 3: object()}, raw=True)"""
 UPDATES = """\
 from IPython.display import clear_output, display
 handle = display("start", display_id=True)
-for n in range(30_000):
+for n in range(12_000):
     handle.update("x" * 100)
-for n in range(20_000):
+for n in range(8_000):
     clear_output(wait=n % 2 == 0)"""
 WIDGETS = """\
 import ipywidgets
