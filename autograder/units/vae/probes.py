@@ -224,8 +224,8 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     need_callable(student, "ReparameterizedDiagonalGaussian(mu, log_sigma)")
 
     def sample(mu: Tensor, log_sigma: Tensor, calls: int) -> list[Tensor]:
-        gaussian = student(mu, log_sigma)
-        return [as_tensor(gaussian.rsample(), "rsample()") for _ in range(calls)]
+        rsample = method(student(mu, log_sigma), "rsample")
+        return [as_tensor(rsample(), "rsample()") for _ in range(calls)]
 
     draws: list[Tensor] = []
     given = {name: inputs[name] for name in ("mu", "log_sigma")}
@@ -249,12 +249,19 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 def probe_log_prob(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """What the general probe records of log_prob(z) as a function of mu, log_sigma and z; "again" is of the same instance."""
     need_callable(student, inputs["signature"])
-    outputs = functions.probe(lambda mu, log_sigma, z: student(mu, log_sigma).log_prob(z), inputs)
+    outputs = functions.probe(lambda mu, log_sigma, z: method(student(mu, log_sigma), "log_prob")(z), inputs)
     name, given = next(iter(inputs["cases"].items()))
     gaussian = student(given["mu"].clone(), given["log_sigma"].clone())
     gaussian.log_prob(given["z"].clone())
     outputs[name]["again"] = as_tensor(gaussian.log_prob(given["z"].clone()), "log_prob(z)").detach().clone()
     return outputs
+
+
+def method(instance: Any, name: str) -> Callable[..., Any]:
+    """A method of the student's object, or what there is in its place."""
+    if not callable(getattr(instance, name, None)):
+        raise Trouble(f"The object {type(instance).__name__} has no method `{name}`.")
+    return getattr(instance, name)
 
 
 # --- estimators of d/dmu E[f(z)] -----------------------------------------------------------------
