@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from autograder.catalogue import all_checks, find_check
-from autograder.units.discrete.estimates import CALLS, TILE, Exact
+from autograder.exercises.exercise import double
+from autograder.units.discrete.estimates import CALLS, TILE, Exact, rows
+from autograder.units.discrete.probes import Cost
 from autograder.units.discrete.relaxed import looks_like
 from autograder.units.discrete.truth import Truth, draw_problem
 from autograder.verdict import draw_inputs, evaluate
@@ -40,34 +42,36 @@ def test_points():
                                                       "straight_through", "bias_variance", "race", "twenty", "vimco")]
 
 
+def enumerated(drawn):
+    """The expectation of a problem's first two examples, and its gradients for the logits and for the cost's parameters, by autograd."""
+    drawn = double(rows(drawn, lambda x: x[:2]))
+    logits, theta = (drawn[name].requires_grad_() for name in ("logits", "theta"))
+    value = gradients.enumeration(Cost(drawn, theta), logits)
+    return value.detach(), *torch.autograd.grad(value.sum(), (logits, theta))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_truth_is_what_autograd_makes_of_the_sum(seed):
-    truth = Truth(problem(seed))
-    logits, theta = truth.logits.clone().requires_grad_(), truth.theta.clone().requires_grad_()
-    truth.logits, truth.theta = logits, theta
-    value = (truth.log_q(truth.codes).exp() * truth.cost(truth.codes)).sum(0)
-    slopes = torch.autograd.grad(value.sum(), (logits, theta))
-    again = Truth(problem(seed))
-    assert torch.allclose(value, again.value, atol=1e-12)
-    assert torch.allclose(slopes[0], again.gradient(), atol=1e-12) and torch.allclose(slopes[1], again.theta_gradient(), atol=1e-12)
+    truth, (value, slope, _) = Truth(problem(seed)), enumerated(problem(seed))
+    assert torch.allclose(value, truth.value, atol=1e-12) and torch.allclose(slope, truth.gradient, atol=1e-12)
 
 
 @pytest.mark.parametrize("check", ["discrete.score", "discrete.rloo"])
 def test_the_solution_over_every_tuple_of_codes_has_the_enumerated_mean(check):
     for drawn in draw_inputs(find_check(check), 3)["problems"]:
-        truth, mean = Truth(drawn, slice(2)), exact(check, drawn).mean
-        assert torch.allclose(mean["value"], truth.value) and torch.allclose(mean["logits"], truth.gradient())
-        assert torch.allclose(mean["theta"], truth.theta_gradient())
+        mean = exact(check, drawn).mean
+        assert all(map(torch.allclose, (mean["value"], mean["logits"], mean["theta"]), enumerated(drawn)))
 
 
 def test_the_variance_over_tuples_is_the_textbook_one():
     """Without a baseline the samples are independent: the variance of one sample's estimate, divided by their number."""
-    drawn = problem(tile=TILE)
-    truth = Truth(drawn, slice(2))
-    single = truth.costs[..., None, None] * truth.score(truth.codes)
+    drawn = problem()
+    truth = Truth(drawn)
+    single = truth.costs[..., None, None] * truth.scores
     q = truth.probabilities[..., None, None]
     one = (q * single**2).sum(0) - (q * single).sum(0) ** 2
-    assert torch.allclose(exact("discrete.score", drawn).variance["logits"], one / 3, atol=1e-12)
+    tiled = rows(drawn, lambda x: x.repeat(TILE, *[1] * (x.dim() - 1)))
+    assert torch.allclose(exact("discrete.score", tiled).variance["logits"], one / 3, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(20))

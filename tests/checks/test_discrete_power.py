@@ -61,8 +61,8 @@ def measured(check, source, seed):
     exercise = find_check(check)
     inputs = draw_inputs(exercise, seed)
     outputs = run_probe(exercise.probe, exercise.object(source), inputs, seed, 60.0)
-    return max(beyond_what_is_allowed(Estimates(problem, calls), Exact(exercise.solution, exercise.target, problem))
-               for problem, calls in zip(inputs["problems"], outputs["problems"], strict=True))
+    return max(beyond_what_is_allowed(Estimates(problem, record), Exact(exercise.solution, exercise.target, problem))
+               for problem, record in zip(inputs["problems"], outputs["problems"], strict=True))
 
 
 @pytest.mark.parametrize("check", ESTIMATORS)

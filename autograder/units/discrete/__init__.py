@@ -7,7 +7,6 @@ MODULES = (
     "log_likelihood",
     "enumeration",
     "score",
-    "rloo",
     "negative_elbo",
     "relaxed",
     "straight_through",

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Exercise, Mistake, body, double, run, wrapped
+from autograder.exercises.exercise import Edit, Exercise, Mistake, body, wrapped
 from autograder.exercises.functions import cases
-from autograder.exercises.laws import close, general, gradient, value
-from autograder.exercises.pictures import furthest
+from autograder.exercises.laws import general, gradient, value
 from autograder.units.discrete import PREAMBLE, probes
+from autograder.units.discrete.laws import first_wrong
 from autograder.units.discrete.truth import draw_problem
 
 SOLUTION = '''\
@@ -24,17 +24,16 @@ def expected_cost(f, logits: Tensor) -> Tensor:
     return (log_q.exp() * f(codes)).sum(dim=0)
 '''
 STATES, LOG_SOFTMAX, WEIGHTS = "torch.cartesian_prod(*[torch.arange(classes)] * latents)", "logits.log_softmax(dim=-1)", "log_q.exp()"
-COSTS, SUM, LAST = "* f(codes)", ").sum(dim=0)", "return (log_q.exp() * f(codes)).sum(dim=0)"
-MARGINALS = """\
-q = logits.softmax(dim=-1)
-    total = 0
-    for latent in range(latents):
-        for state in range(classes):
-            z = {rest}
-            z[..., latent, :] = nn.functional.one_hot(torch.tensor(state), classes).to(logits.dtype)
-            total = total + q[:, latent, state] * f(z.unsqueeze(0)).squeeze(0)
-    return total"""
-MODE = "nn.functional.one_hot(q.argmax(dim=-1), classes).to(q.dtype)"
+COSTS, SUM = "* f(codes)", ").sum(dim=0)"
+
+
+def marginals(rest: str, divided: str) -> Edit:
+    """Each latent's classes by themselves, with the rest of the code as it is in `rest`."""
+    return body(
+        SOLUTION, "q, classes, total = logits.softmax(dim=-1), logits.shape[-1], 0", "for latent in range(logits.shape[1]):",
+        "    for state in range(classes):", f"        z = {rest}",
+        "        z[..., latent, :] = nn.functional.one_hot(torch.tensor(state), classes).to(logits.dtype)",
+        "        total = total + q[:, latent, state] * f(z.unsqueeze(0)).squeeze(0)", f"return total{divided}")
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
@@ -66,11 +65,11 @@ MISTAKES = (
     Mistake("marginals_for_joint_states",
             "The classes of each latent are enumerated by themselves: L x C marginal states, where there are C^L joint ones.",
             "f looks at all latents at once. With two latents of ten classes sum over 100 pairs (i, j), each with weight q(i) q(j).",
-            *((LAST, MARGINALS.format(rest=rest) + divided) for divided in ("", " / latents")
-              for rest in ("torch.zeros_like(logits)", "q.clone()", MODE))),
+            *(marginals(rest, divided) for divided in ("", " / logits.shape[1]")
+              for rest in ("torch.zeros_like(logits)", "q.clone()", "nn.functional.one_hot(q.argmax(dim=-1), classes).to(q.dtype)"))),
     Mistake("cost_of_the_mean_code", "This is the cost of the mean code, f(E[z]), and E[f(z)] is asked for.",
             "f is not linear. Look at f on one-hot codes only, and average the costs.",
-            (LAST, "return f(logits.softmax(dim=-1).unsqueeze(0)).squeeze(0)")),
+            body(SOLUTION, "return f(logits.softmax(dim=-1).unsqueeze(0)).squeeze(0)")),
     Mistake("probabilities_left_out", "All codes count the same.",
             "Weight the cost of a code by its probability, the product over the latents.",
             (WEIGHTS, "(0 * log_q + 1 / len(codes))"), (WEIGHTS, "(0 * log_q + 1)")),
@@ -143,13 +142,8 @@ HINTS = (
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """The expectations; where they are right, the gradient of one example's logits."""
-    right = run(EXERCISES[0], SOLUTION, double(inputs))
-    wrong = next((name for name in right if not close(outputs[name]["value"], right[name]["value"])), None)
-    if wrong:
-        return furthest(ax, outputs[wrong]["value"], right[wrong]["value"], f"example, {wrong} latent{'s' * (wrong != 'one')}", "E[f(z)]")
-    got, want = (which["two"]["slopes"].get("logits") for which in (outputs, right))
-    return furthest(ax, torch.zeros_like(want).flatten(1) if got is None else got.flatten(1), want.flatten(1), "logit", "gradient")
+    values = [((name, "value"), f"example, latents: {name}", "E[f(z)]") for name in inputs["cases"]]
+    return first_wrong(ax, EXERCISES[0], inputs, outputs, *values, (("two", "slopes", "logits"), "class", "gradient of a latent's logits"))
 
 
 EXERCISES = (

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import types
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -21,31 +21,39 @@ from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from autograder.exercises.exercise import Behavior, Finding, Seen, double, failed, make, passed
-from autograder.exercises.laws import close, shown
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, double, failed, make, passed
+from autograder.exercises.laws import shown
 from autograder.exercises.pictures import RIGHT, YOURS
-from autograder.units.discrete import PREAMBLE
-from autograder.units.discrete.probes import one_estimate
+from autograder.units.discrete import PREAMBLE, probes
 from autograder.units.discrete.truth import Truth, draw_problem
 
-__all__ = ["CALLS", "SIGMAS", "TILE", "Estimates", "draw", "laws", "picture", "replay"]
+__all__ = ["CALLS", "SIGMAS", "SPREAD_SIGMAS", "TILE", "Estimates", "Exact", "exercise"]
 
 SIGMAS, SPREAD_SIGMAS, TILE, CALLS = 6.5, 8.0, 200, 50
-WORDS = {"logits": "logits", "theta": "cost's parameters"}
 TELLING = 0.25  # standard deviations, at least, by which log q stands out of cost times log q
 
 
 def draw(rng: torch.Generator, signature: str) -> dict[str, Any]:
-    """Two problems. In the first a surrogate of any kind differs from the cost in its mean, not only in its spread."""
-    while True:
-        first = draw_problem(rng, 2, 3, num_samples=3, tile=TILE)
-        truth = Truth(first, slice(2))
-        log_q, off = truth.probabilities.log(), truth.costs - truth.value
-        mean = (truth.probabilities * off * log_q).sum(0)
-        spread = (truth.probabilities * (off * log_q) ** 2).sum(0).sqrt()
-        if (mean / spread).abs().max() > TELLING:
-            break
-    return {"signature": signature, "problems": [first, draw_problem(rng, 3, 2, num_samples=4, tile=TILE)], "calls": CALLS}
+    """Two problems, their examples tiled: every row of the batch is one estimate of its own.
+
+    In the first a surrogate of any kind differs from the cost in its mean, not only in its spread.
+    """
+
+    def telling(truth: Truth) -> bool:
+        product = (truth.costs - truth.value) * truth.probabilities.log()
+        mean, square = ((truth.probabilities * p).sum(0) for p in (product, product**2))
+        return bool((mean.abs() / square.sqrt()).max() > TELLING)
+
+    while not telling(Truth(first := draw_problem(rng, 2, 3, num_samples=3))):
+        pass
+    problems = [rows(problem, lambda x: x.repeat(TILE, *[1] * (x.dim() - 1)))
+                for problem in (first, draw_problem(rng, 3, 2, num_samples=4))]
+    return {"signature": signature, "problems": problems, "calls": CALLS}
+
+
+def rows(problem: dict[str, Any], chosen: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """The problem with other rows."""
+    return problem | {name: chosen(problem[name]) for name in ("logits", "bias", "theta")}
 
 
 # --- what came, and what it should have been ------------------------------------------------------
@@ -57,84 +65,66 @@ class Estimates:
     Attributes:
         numbers: by what was estimated ("value", "logits", "theta"), n estimates for each distinct example, (n, examples, ...); None where
             not every call gave one for each row of the batch.
-        codes: of the recorded calls, (at most num_samples, batch, L, C); None where they cannot be told.
+        codes: of the recorded calls, (calls, at most num_samples, batch, L, C); None where they cannot be told.
     """
 
-    def __init__(self, problem: dict[str, Any], calls: list[dict[str, Any]]):
-        self.problem, self.calls, self.rows = problem, calls, len(problem["logits"])
-        self.examples, self.num_samples = self.rows // TILE, problem["num_samples"]
-        self.numbers = {name: self.stacked([c["slopes"].get(name) for c in calls]) for name in ("logits", "theta")}
-        self.numbers["value"] = self.stacked([c["value"] for c in calls])
-        recorded = [c["codes"] for c in calls if isinstance(c["codes"], Tensor)]
-        self.codes = [z.double() for z in recorded if z.dim() == 4 and z.shape[1] == self.rows]
+    def __init__(self, problem: dict[str, Any], record: dict[str, Any]):
+        self.problem, self.rows, self.codes = problem, len(problem["logits"]), None
+        self.numbers = {name: self.each(record[name]) for name in ("value", "logits", "theta")}
+        if isinstance(record["codes"], Tensor) and record["codes"].dim() == 5 and record["codes"].shape[2] == self.rows:
+            self.codes = record["codes"].double()
 
-    def stacked(self, parts: list[Tensor | None]) -> Tensor | None:
-        if not all(isinstance(p, Tensor) and p.dim() and p.shape == parts[0].shape and len(p) == self.rows for p in parts):
+    def each(self, found: Tensor | None) -> Tensor | None:
+        if not isinstance(found, Tensor) or found.dim() < 2 or found.shape[1] != self.rows or not found.isfinite().all():
             return None
-        together = torch.cat([p.double().unflatten(0, (TILE, self.examples)) for p in parts])
-        return together if together.isfinite().all() else None
-
-    @cached_property
-    def few(self) -> bool:
-        """Whether fewer codes were looked at than num_samples."""
-        return bool(self.codes) and len(self.codes[0]) < self.num_samples
+        return found.double().unflatten(1, (TILE, -1)).flatten(0, 1)
 
     @cached_property
     def same_in_each_call(self) -> bool:
-        return len(self.codes) > 1 and torch.equal(self.codes[0], self.codes[1])
+        return self.codes is not None and len(self.codes) > 1 and torch.equal(self.codes[0], self.codes[1])
 
     @cached_property
     def same_for_all_rows(self) -> bool:
-        return bool(self.codes) and bool((self.codes[0] == self.codes[0][:, :1]).all())
+        return self.codes is not None and bool((self.codes[0] == self.codes[0][:, :1]).all())
 
     @cached_property
     def one_hot(self) -> bool:
-        return all(bool((((z == 0) | (z == 1)).all(-1) & (z.sum(-1) == 1)).all()) for z in self.codes)
-
-    @cached_property
-    def constant(self) -> bool:
-        return self.numbers["logits"] is not None and float(self.numbers["logits"].std(0).max()) < 1e-5
+        return self.codes is None or bool((((self.codes == 0) | (self.codes == 1)).all(-1) & (self.codes.sum(-1) == 1)).all())
 
     def unbiased(self, name: str, exact: Exact) -> bool:
-        """Whether the mean of the estimates is right, within Monte Carlo error."""
         found = self.numbers[name]
-        error = found.std(0) / len(found) ** 0.5
-        return bool(((found.mean(0) - exact.mean[name]).abs() <= SIGMAS * error + 1e-5).all())
-
-    def spread(self, exact: Exact) -> bool:
-        """Whether the variance of each entry of the logits' gradient is right, within Monte Carlo error."""
-        found = self.numbers["logits"]
-        variance, fourth = found.var(0), (found - found.mean(0)).pow(4).mean(0)
-        error = ((fourth - variance**2).clamp_min(0) / len(found)).sqrt()
-        return bool(((variance - exact.variance["logits"]).abs() <= SPREAD_SIGMAS * error + 1e-6).all())
+        return found is not None and averages(found, exact.mean[name])
 
     def honest(self, exact: Exact) -> bool:
         """Whether the codes are fresh samples for each row and call. Estimates that repeat each other would pass or fail by chance."""
-        right = self.numbers["logits"] is not None and self.unbiased("logits", exact)
-        if self.same_in_each_call or self.same_for_all_rows:
-            return right and self.constant  # what does not depend on codes needs none
-        return self.one_hot or (right and self.numbers["value"] is not None and self.unbiased("value", exact))
+        if self.same_in_each_call or self.same_for_all_rows:  # what does not depend on codes needs none
+            return self.unbiased("logits", exact) and float(self.numbers["logits"].std(0).max()) < 1e-5
+        return self.one_hot or (self.unbiased("logits", exact) and self.unbiased("value", exact))
+
+
+def averages(found: Tensor, want: Tensor, sigmas: float = SIGMAS) -> bool:
+    """Whether the mean of what was found, (n, ...), is what it should be, within Monte Carlo error."""
+    return bool(((found.mean(0) - want).abs() <= sigmas * found.std(0) / len(found) ** 0.5 + 1e-5).all())
 
 
 class Exact:
     """Mean and variance of what the solution estimates in one problem: it is run on every tuple of codes that it could draw."""
 
     def __init__(self, solution: str, target: str, problem: dict[str, Any]):
-        truth, self.mean, self.variance = Truth(problem, slice(len(problem["logits"]) // TILE)), {}, {}
+        problem, moments = double(rows(problem, lambda x: x[: len(x) // TILE])), {"value": [], "logits": [], "theta": []}
+        truth = Truth(problem)
         chosen = torch.tensor(list(itertools.product(range(len(truth.codes)), repeat=problem["num_samples"])))  # (tuples, S)
         z = truth.codes[chosen, 0].transpose(0, 1)  # (S, tuples, L, C)
         estimator = make(PREAMBLE + solution, target, standing_in(lambda shape, count, q: z))
-        moments: dict[str, list[tuple[Tensor, Tensor]]] = {"value": [], "logits": [], "theta": []}
-        for row in range(len(truth.logits)):
-            one = problem | {name: problem[name][row].expand(len(chosen), *problem[name].shape[1:]) for name in ("logits", "bias", "theta")}
+        for row in range(len(problem["logits"])):
             with torch.enable_grad():
-                got = one_estimate(estimator, double(one), target, 0)
+                one = rows(problem, lambda x, row=row: x[row].expand(len(chosen), *x.shape[1:]))
+                got = probes.one_estimate(estimator, one, target)
             weights = truth.probabilities[chosen, row].prod(1)
-            for name, values in (got["slopes"] | {"value": got["value"]}).items():
-                mean = torch.tensordot(weights, values, 1)
-                moments[name].append((mean, torch.tensordot(weights, (values - mean) ** 2, 1)))
-        for name, each in moments.items():
-            self.mean[name], self.variance[name] = (torch.stack(parts) for parts in zip(*each))
+            for name, both in moments.items():
+                mean = torch.tensordot(weights, got[name], 1)
+                both.append((mean, torch.tensordot(weights, (got[name] - mean) ** 2, 1)))
+        self.mean, self.variance = ({name: torch.stack([both[i] for both in each]) for name, each in moments.items()} for i in (0, 1))
 
 
 # --- the student's own codes ----------------------------------------------------------------------
@@ -158,14 +148,13 @@ def standing_in(codes: Drawing) -> dict[str, Any]:
 
 def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     """One call, in which code that draws as the student's code does draws the student's codes. Other code draws nothing."""
-    drawn = {p["logits"].shape[1:]: Estimates(p, calls) for p, calls in zip(inputs["problems"], outputs["problems"])}
+    drawn = {p["logits"].shape[1:]: Estimates(p, record) for p, record in zip(inputs["problems"], outputs["problems"])}
 
     def codes(shape: torch.Size, count: int, q: OneHotCategorical | None) -> Tensor:
         e = drawn[shape]
-        if not e.codes or not drawn_like(e, q):
+        if e.codes is None or count > len(e.codes[0]) or not drawn_like(e, q):
             raise ValueError("These codes were drawn in another way.")
-        z = e.codes[0][:, :1] if e.same_for_all_rows else e.codes[0]
-        return z[torch.arange(count) % len(z)]
+        return e.codes[0][:count, :1] if e.same_for_all_rows else e.codes[0][:count]
 
     return inputs | {"calls": 1, "names": standing_in(codes)}
 
@@ -178,8 +167,8 @@ def drawn_like(e: Estimates, q: OneHotCategorical | None) -> bool:
         return False
     if e.same_for_all_rows or len(q.logits) != e.rows:
         return e.same_for_all_rows and len(q.logits) == 1
-    z = torch.cat(e.codes[:1] if e.same_in_each_call else e.codes).unflatten(1, (TILE, e.examples)).flatten(0, 1)
-    p = q.probs.detach().double()[: e.examples]
+    z = (e.codes[:1] if e.same_in_each_call else e.codes).flatten(0, 1).unflatten(1, (TILE, -1)).flatten(0, 1)
+    p = q.probs.detach().double()[: z.shape[1]]
     return bool(((z.mean(0) - p).abs() <= SIGMAS * (p * (1 - p) / len(z)).sqrt()).all())
 
 
@@ -190,74 +179,72 @@ def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
     """The value, both gradients, and the spread, in words that of `what`."""
     known = WeakTensorKeyDictionary()
 
-    def judged(name: str, key: str, e: Estimates, seen: Seen, number: int) -> Finding:
-        if e.problem["logits"] not in known:
-            known[e.problem["logits"]] = Exact(solution, target, e.problem)
-        exact = known[e.problem["logits"]]
-        if not e.honest(exact):
-            return failed(name, "The codes are no fresh samples for each row and call.")
-        if name != "estimator":
-            return mean(e, exact, name, key)
-        right = seen.right.get("problems")
-        return spread(e, exact, right and right[number][0]["slopes"]["logits"])
-
-    def behavior(name: str, key: str) -> Behavior:
+    def behavior(name: str, key: str, decide: Callable[[Estimates, Exact], Finding]) -> Behavior:
         def judge(seen: Seen) -> Finding:
             """The first problem in which it fails."""
-            each = map(Estimates, seen.inputs["problems"], seen.outputs["problems"])
-            findings = [judged(name, key, e, seen, number) for number, e in enumerate(each)]
-            return next((f for f in findings if not f.passed), findings[0])
+            for problem, record in zip(seen.inputs["problems"], seen.outputs["problems"], strict=True):
+                if problem["logits"] not in known:
+                    known[problem["logits"]] = Exact(solution, target, problem)
+                e, exact = Estimates(problem, record), known[problem["logits"]]
+                finding = decide(e, exact) if e.honest(exact) else failed(name, "The codes are no fresh samples for each row and call.")
+                if not finding.passed:
+                    return finding
+            return finding
 
         def view(outputs: dict[str, Any]) -> Any:
             """Of the first call how many codes were looked at, whether there is a number for each row, and what is judged."""
-            first = [calls[0] for calls in outputs["problems"]]
-            count = [len(c["codes"]) if isinstance(c["codes"], Tensor) else None for c in first]
-            return [(n, c["value"].dim(), c["value"] if key == "value" else c["slopes"].get(key)) for n, c in zip(count, first)]
+            return [(record["codes"] is None or record["codes"].shape[1], record["value"].dim(),
+                     record[key] if record[key] is None else record[key][0]) for record in outputs["problems"]]
 
         return Behavior(name, 1, judge, view)
 
-    def mean(e: Estimates, exact: Exact, name: str, key: str) -> Finding:
-        if e.numbers["value"] is None:
-            return failed(name, "One number for each example is asked for, shape [batch].")
-        if e.numbers[key] is None:
-            return failed(name, f"No gradient reaches the {WORDS[key]}.", None, shown(exact.mean[key]), "none")
-        what = "expected cost" if key == "value" else f"enumerated gradient of the {WORDS[key]}"
-        if e.unbiased(key, exact):
-            return passed(name, f"The mean of the estimates is the {what}.")
-        return failed(name, f"The mean of the estimates is not the {what}.", None, shown(exact.mean[key]), shown(e.numbers[key].mean(0)))
+    def mean(name: str, key: str, words: str) -> Behavior:
+        def decide(e: Estimates, exact: Exact) -> Finding:
+            if e.numbers["value"] is None:
+                return failed(name, "One number for each example is asked for, shape [batch].")
+            if e.numbers[key] is None:
+                return failed(name, f"There is no {words}.", None, shown(exact.mean[key]), "none")
+            if e.unbiased(key, exact):
+                return passed(name, f"The mean of the estimates is the enumerated {words}.")
+            return failed(name, f"The mean of the estimates is not the enumerated {words}.", None, shown(exact.mean[key]),
+                          shown(e.numbers[key].mean(0)))
 
-    def spread(e: Estimates, exact: Exact, right: Tensor | None) -> Finding:
-        """Exactly at the recorded codes; where those do not tell, by the variance of each entry."""
-        if not mean(e, exact, "encoder", "logits").passed:
+        return behavior(name, key, decide)
+
+    def spread(e: Estimates, exact: Exact) -> Finding:
+        """The variance of each entry of the logits' gradient."""
+        if not e.unbiased("logits", exact):
             return failed("estimator", "Judged once the mean of the estimates is right.")
-        if e.constant:
-            return failed("estimator", "All estimates are the same: nothing is sampled.")
-        exactly = right is not None and not e.few and close(e.calls[0]["slopes"]["logits"], right, 1e-3, 1e-3)
-        if exactly or e.spread(exact):
+        found = e.numbers["logits"]
+        if averages((found - found.mean(0)) ** 2, exact.variance["logits"], SPREAD_SIGMAS):
             return passed("estimator", f"The spread is that of {what}.")
-        variances = (f"variance {float(v.sum()):.3f}" for v in (exact.variance["logits"], e.numbers["logits"].var(0)))
+        variances = (f"variance {float(v.sum()):.3f}" for v in (exact.variance["logits"], found.var(0)))
         return failed("estimator", f"The spread of the estimates is not that of {what}.", None, *variances)
 
-    return behavior("value", "value"), behavior("encoder", "logits"), behavior("decoder", "theta"), behavior("estimator", "logits")
+    return (mean("value", "value", "expected cost"), mean("encoder", "logits", "gradient of the logits"),
+            mean("decoder", "theta", "gradient of the cost's parameters"), behavior("estimator", "logits", spread))
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any], solution: str, target: str) -> str:
     """Mean and spread of the estimates of one example's gradient, beside the exact ones."""
     problem = inputs["problems"][0]
-    found = Estimates(problem, outputs["problems"][0]).numbers["logits"]
-    if found is None:
-        raise ValueError("no gradient for each example")
-    exact = Exact(solution, target, problem)
-    sides = (("yours", YOURS, -0.12, found.mean(0)[0], found.std(0)[0]),
-             ("right", RIGHT, 0.12, exact.mean["logits"][0], exact.variance["logits"][0].sqrt()))
-    places = torch.arange(sides[0][3].numel())
-    for label, color, shift, mean, spread in sides:
-        ax.errorbar(places + shift, mean.flatten(), spread.flatten(), fmt="o", ms=4, color=color, capsize=2, label=label)
-    ax.axhline(0, color="#888888", lw=0.6)
-    ax.set_xticks(places, [f"z{latent + 1}={c + 1}" for latent in range(len(sides[0][3])) for c in range(sides[0][3].shape[1])])
+    found, exact = Estimates(problem, outputs["problems"][0]).numbers["logits"], Exact(solution, target, problem)
+    mine, right = (found.mean(0)[0], found.var(0)[0]), (exact.mean["logits"][0], exact.variance["logits"][0])
+    places = torch.arange(right[0].numel())
+    for (mean, variance), label, color, shift in ((mine, "yours", YOURS, -0.12), (right, "right", RIGHT, 0.12)):
+        ax.errorbar(places + shift, mean.flatten(), variance.sqrt().flatten(), fmt="o", ms=4, color=color, capsize=2, label=label)
+    ax.axhline(0, color="gray", lw=0.8)
+    ax.set_xticks(places, [f"z{latent + 1}={c + 1}" for latent in range(len(right[0])) for c in range(right[0].shape[1])])
     ax.set_xlabel("logit")
     ax.set_ylabel("gradient: mean and\nspread of one estimate")
     ax.legend()
-    off, (mine, right) = float((sides[0][3] - sides[1][3]).abs().max()), (float((side[4] ** 2).sum()) for side in sides)
+    off, (yours, ours) = float((mine[0] - right[0]).abs().max()), (float(variance.sum()) for _, variance in (mine, right))
     return (f"The mean of your estimates is {off:.2g} from the exact gradient where it is furthest; the variance of one estimate is "
-            f"{mine:.3g}, and {right:.3g} is right.")
+            f"{yours:.3g}, and {ours:.3g} is right.")
+
+
+def exercise(solution: str, target: str, what: str, **more: Any) -> Exercise:
+    """An exercise that asks for an estimator; `what` says in words which one."""
+    return Exercise(solution=solution, target=target, preamble=PREAMBLE, draw=partial(draw, signature=f"{target}(f, logits, num_samples)"),
+                    probe=probes.estimates, replay=replay, laws=laws(solution, target, what),
+                    picture=partial(picture, solution=solution, target=target), **more)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, Way, body, double, failed, passed, run, wrapped
 from autograder.exercises.functions import cases
-from autograder.exercises.laws import agree, close, gradient, shown, value
-from autograder.exercises.pictures import furthest
+from autograder.exercises.laws import close, gradient, shown, value
 from autograder.units.discrete import PREAMBLE, kl, probes
+from autograder.units.discrete.laws import first_wrong, joined
 
 SOLUTION = '''\
 def negative_elbo(model, x: Tensor, estimator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -42,19 +41,8 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     })
 
 
-VALUE, GRADIENT = value(2, "usual", what="The loss"), gradient(2, "usual")
-
-
 def sampled(seen: Seen) -> dict[str, Any]:
     return run(seen.exercise, seen.exercise.source(SAMPLED), double(seen.inputs))
-
-
-def judge_loss(seen: Seen) -> Finding:
-    got = seen.outputs["usual"]
-    fits = [right for right in (seen.right["usual"], sampled(seen)["usual"]) if close(got["value"], right["value"])]
-    if any(agree(got["slopes"], right["slopes"], 1e-3, 3e-3) for right in fits):
-        return passed("loss", "The loss is the estimated cost plus the KL, with the right gradients.")
-    return replace((GRADIENT if fits else VALUE).judge(seen), behavior="loss", mistakes=())
 
 
 def judge_told(seen: Seen) -> Finding:
@@ -76,7 +64,8 @@ def judge_told(seen: Seen) -> Finding:
 
 
 LAWS = (
-    Behavior("loss", 2, judge_loss, lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"]), rtol=1e-3, atol=1e-3),
+    joined("loss", 2, value(2, "usual", what="The loss", random=""), gradient(2, "usual", sign=""), rtol=1e-3, atol=1e-3,
+           view=lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"])),
     Behavior("diagnostics", 1, judge_told, lambda outputs: [outputs["told"][name] for name in ("elbo", "log_px", "kl")]),
 )
 
@@ -146,12 +135,8 @@ HINTS = (
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """The losses; where they are right, the encoder's gradient at the pixel where it is furthest off."""
-    got, right = outputs["usual"], run(EXERCISES[0], SOLUTION, double(inputs))["usual"]
-    if not close(got["value"], right["value"]):
-        return furthest(ax, got["value"], right["value"], "image", "loss")
-    slope, want = got["slopes"].get("encoder"), right["slopes"]["encoder"].flatten(1)
-    return furthest(ax, torch.zeros_like(want) if slope is None else slope.flatten(1), want, "weight of a pixel", "encoder's gradient")
+    return first_wrong(ax, EXERCISES[0], inputs, outputs, (("usual", "value"), "image", "loss"),
+                       (("usual", "slopes", "encoder"), "class", "gradient of a pixel's weights for a latent"))
 
 
 EXERCISES = (

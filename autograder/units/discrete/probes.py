@@ -54,7 +54,7 @@ class CostModel:
         return lambda z: -self.log_px(x, z)
 
 
-# --- functions of f, of a model, of a sample ------------------------------------------------------
+# --- functions of f, of a sample, of draws, of a model --------------------------------------------
 
 
 def expected_cost(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -66,30 +66,43 @@ def expected_cost(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 def straight_through(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The general probe, where whole numbers are numbers, too."""
     need_callable(student, inputs["signature"])
+    return functions.probe(lambda soft: as_number(student(soft)), inputs)
 
-    def floating(soft: Tensor) -> Any:
-        value = student(soft)
-        whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
-        return value.to(soft.dtype) if whole else value
 
-    return functions.probe(floating, inputs)
+def bias_and_variance(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Both numbers, of any kind and shape, and the arguments after the call."""
+    need_callable(student, inputs["signature"])
+    given = {name: inputs[name].clone() for name in ("draws", "exact")}
+    result = two(student(*given.values()), inputs["signature"], "two numbers, `squared_bias, variance`")
+    bias, variance = (as_tensor(as_number(value), inputs["signature"]).detach().clone() for value in result)
+    return {"bias": bias, "variance": variance, "after": given}
+
+
+def as_number(value: Any) -> Any:
+    """Floating point where Python's numbers or whole numbers came, and no dimensions where there is a single number."""
+    if isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.dtype in (torch.int64, torch.int32, torch.bool)):
+        value = torch.as_tensor(value).float()
+    return value.reshape(()) if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
+def two(result: Any, signature: str, what: str) -> Any:
+    """The result, if it is of two things."""
+    if isinstance(result, (tuple, list)) and len(result) == 2:
+        return result
+    got = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
+    raise Trouble(f"`{signature}` must return {what}; yours returned {got}.")
 
 
 def negative_elbo(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The general probe of the loss as a function of both layers; what is ``"told"``, each with whether it carries the graph."""
-    signature = inputs["signature"]
-    need_callable(student, signature)
+    need_callable(student, inputs["signature"])
 
-    def called(encoder: Tensor, decoder: Tensor, x: Tensor, codes: Tensor, shares: Tensor) -> tuple[Any, Any]:
+    def called(encoder: Tensor, decoder: Tensor, x: Tensor, codes: Tensor, shares: Tensor) -> Any:
         def estimator(f: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
             """Any function of f and logits will do to see how the parts are put together: costs of a few codes, in given shares."""
             return (shares * f(codes)).sum(0) + 0.1 * logits.square().flatten(1).sum(1)
 
-        result = student(CostModel(encoder, decoder), x, estimator)
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
-            what = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
-            raise Trouble(f"`{signature}` must return two things, `loss, diagnostics`; yours returned {what}.")
-        return result[0], result[1]
+        return two(student(CostModel(encoder, decoder), x, estimator), inputs["signature"], "two things, `loss, diagnostics`")
 
     def told() -> dict[str, Any]:
         given = {name: value.clone().requires_grad_(name in inputs["slopes"]) for name, value in inputs["cases"]["usual"].items()}
@@ -106,41 +119,47 @@ def negative_elbo(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     return functions.probe(lambda *given: called(*given)[0], inputs) | {"told": attempt(told)}
 
 
-# --- estimators, samples, measures ----------------------------------------------------------------
+# --- estimators and samples: repeated calls -------------------------------------------------------
 
 
-def estimates(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Repeated calls on each problem, its examples tiled: every row of the batch is one estimate of its own."""
-    need_callable(student, inputs["signature"])
-    return {"problems": [repeated(lambda number, p=p: one_estimate(student, p, inputs["signature"], number), inputs["calls"])
-                         for p in inputs["problems"]]}
-
-
-def repeated(call: Any, times: int) -> list[Any]:
+def repeated(call: Callable[[], Any], times: int) -> list[Any]:
     """What the calls gave until they were enough, or time was up."""
     found: list[Any] = []
     try:
         with time_limit(SECONDS):
             while len(found) < times:
-                found.append(call(len(found)))
+                found.append(call())
     except OutOfTime:
         if not found:
             raise
     return found
 
 
-def one_estimate(student: Any, problem: dict[str, Any], signature: str, number: int) -> dict[str, Any]:
-    """``{"value" (batch,), "slopes" of its sum by logits and theta, "codes" (num_samples, batch, L, C) or None}``."""
+def estimates(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """By problem ``{"value", "logits", "theta", "codes"}`` of repeated calls, one behind the other; None where they differ in shape."""
+    need_callable(student, inputs["signature"])
+    problems = []
+    for problem in inputs["problems"]:
+        calls = repeated(lambda p=problem: one_estimate(student, p, inputs["signature"]), inputs["calls"])
+        problems.append({name: stacked([call[name] for call in calls]) for name in ("value", "logits", "theta")}
+                        | {"codes": stacked([call["codes"] for call in calls[:RECORDED]])})
+    return {"problems": problems}
+
+
+def stacked(parts: list[Tensor | None]) -> Tensor | None:
+    alike = all(part is not None and part.shape == parts[0].shape for part in parts)
+    return torch.stack(parts) if alike else None
+
+
+def one_estimate(student: Any, problem: dict[str, Any], signature: str) -> dict[str, Tensor | None]:
+    """The value (batch,), the gradients of its sum by logits and theta, and the codes (num_samples, batch, L, C)."""
     leaves = {name: problem[name].clone().requires_grad_() for name in ("logits", "theta")}
     cost = Cost(problem, leaves["theta"] * 1)
     value = as_tensor(student(cost, leaves["logits"] * 1, problem["num_samples"]), signature)
     codes = [z if z.dim() == 4 else z[None] for z in cost.codes]
-    alike = number < RECORDED and len({z.shape[1:] for z in codes}) == 1
-    return {
-        "value": value.detach().clone(),
-        "slopes": differentiate(value.sum(), leaves),
-        "codes": torch.cat(codes)[: problem["num_samples"]] if alike else None,
-    }
+    alike = len({z.shape[1:] for z in codes}) == 1
+    return {"value": value.detach().clone(), "logits": None, "theta": None, **differentiate(value.sum(), leaves),
+            "codes": torch.cat(codes)[: problem["num_samples"]] if alike else None}
 
 
 def relaxed_samples(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +172,7 @@ def relaxed_samples(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 
     records = []
     for problem in inputs["problems"]:
-        draws = repeated(lambda number, p=problem: sample(p, p["logits"].clone()).detach().clone(), inputs["calls"])
+        draws = repeated(lambda p=problem: sample(p, p["logits"].clone()).detach().clone(), inputs["calls"])
         torch.default_generator.manual_seed(inputs["seed"])
         logits = problem["few"].clone().requires_grad_()
         y, again = sample(problem, logits * 1), sample(problem, problem["few"].clone())
@@ -161,16 +180,3 @@ def relaxed_samples(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         records.append({"draws": draws, "few": [y.detach().clone(), again.detach().clone()],
                         "slopes": differentiate(weighted.sum(), {"logits": logits})})
     return {"problems": records}
-
-
-def bias_and_variance(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The two numbers, as they come, and the arguments after the call."""
-    signature = inputs["signature"]
-    need_callable(student, signature)
-    given = {name: inputs[name].clone() for name in ("draws", "exact")}
-    result = student(*given.values())
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        what = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
-        raise Trouble(f"`{signature}` must return two numbers, `squared_bias, variance`; yours returned {what}.")
-    values = [torch.tensor(float(v)) if isinstance(v, (int, float)) else as_tensor(v, signature).detach().clone() for v in result]
-    return {"squared_bias": values[0], "variance": values[1], "after": given}

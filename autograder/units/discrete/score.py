@@ -1,12 +1,9 @@
-"""Exercise 2a: the score-function estimator."""
+"""Exercises 2a and 2b: the score-function estimator, and its leave-one-out baseline."""
 
 from __future__ import annotations
 
-from functools import partial
-
-from autograder.exercises.exercise import Edit, Exercise, Mistake, body
-from autograder.units.discrete import PREAMBLE, probes
-from autograder.units.discrete.estimates import draw, laws, picture, replay
+from autograder.exercises.exercise import Edit, Mistake, body
+from autograder.units.discrete.estimates import exercise
 
 SOLUTION = '''\
 def score_function(f, logits: Tensor, num_samples: int) -> Tensor:
@@ -26,6 +23,20 @@ EVERY_CODE = (
     "log_q = OneHotCategorical(logits=logits).log_prob(codes.expand(-1, len(logits), -1, -1)).sum(dim=-1)",
     "return (log_q.exp() * f(codes)).sum(dim=0)",
 )
+RLOO_SOLUTION = '''\
+def leave_one_out(f, logits: Tensor, num_samples: int) -> Tensor:
+    """The same with the mean cost of the other samples as the baseline; num_samples at least 2; shape (batch,)."""
+    q = OneHotCategorical(logits=logits)
+    z = q.sample((num_samples,))  # (S, batch, L, C)
+    log_q = q.log_prob(z).sum(dim=-1)  # (S, batch)
+    cost = f(z)  # (S, batch)
+    baseline = (cost.sum(dim=0) - cost) / (num_samples - 1)
+    signal = (cost - baseline).detach()
+    surrogate = cost + signal * (log_q - log_q.detach())
+    return surrogate.mean(dim=0)
+'''
+BASELINE, SIGNAL = "baseline = (cost.sum(dim=0) - cost) / (num_samples - 1)", "signal = (cost - baseline).detach()"
+RLOO_SURROGATE = "surrogate = cost + signal * (log_q - log_q.detach())"
 
 
 def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
@@ -104,37 +115,54 @@ MISTAKES = (
             (SURROGATE, f"surrogate = cost + cost.detach().mean() * {HIDDEN}")),
 )
 
+RLOO_MISTAKES = (
+    *shared(RLOO_SOLUTION, RLOO_SURROGATE, "signal"),
+    Mistake("log_prob_detached",
+            "No learning signal reaches the logits: log q is detached, or the signals were averaged, to zero, before they multiplied it.",
+            "Each sample's signal, detached, multiplies its own log q, which keeps its gradient; then average.",
+            (RLOO_SURROGATE, "surrogate = cost + signal * (log_q - log_q).detach()"), *UNDETACHED,
+            (RLOO_SURROGATE, f"surrogate = cost + signal.mean(dim=0) * {HIDDEN}.mean(dim=0)")),
+    Mistake(*NUM_SAMPLES_IGNORED, ((DRAW, "z = q.sample((1,))"), (BASELINE, "baseline = 0"))),
+    Mistake(*COST_NOT_DETACHED, ((SIGNAL, "signal = cost - baseline"), (RLOO_SURROGATE, "surrogate = cost + signal * log_q")),
+            ((SIGNAL, "signal = cost - baseline.detach()"), (RLOO_SURROGATE, "surrogate = cost + signal * log_q")),
+            ((SIGNAL, "signal = cost - baseline"), (RLOO_SURROGATE, "surrogate = signal * log_q"))),
+    Mistake("baseline_contains_its_own_sample", "The baseline contains the sample itself, and so the estimate is biased.",
+            "A baseline must not depend on the sample that it corrects: use the mean of the *other* costs, (cost.sum(0) - cost) / (S - 1).",
+            (BASELINE, "baseline = cost.mean(dim=0)"), (BASELINE, "baseline = cost.sum(dim=0) / (num_samples - 1)")),
+    Mistake("no_baseline", "There is no baseline: this is the plain score function.", "Subtract the mean of the other samples' costs.",
+            (SIGNAL, "signal = cost.detach()")),
+    Mistake("baseline_over_the_batch", "The baseline is averaged over the batch, too.",
+            "Examples differ more than samples do. For each example use the mean of its own other samples: the first axis only.",
+            (BASELINE, "baseline = cost.mean()"), (BASELINE, "baseline = cost.mean(dim=1, keepdim=True)")),
+    Mistake("baseline_added", "The baseline is added where it has to be subtracted.",
+            "The signal is how much worse than the others this sample was: cost - baseline.",
+            (SIGNAL, "signal = (cost + baseline).detach()")),
+    Mistake("baseline_alone", "The baseline stands in place of the cost.",
+            "The signal is cost - baseline. The baseline alone has nothing to do with its sample.",
+            (SIGNAL, "signal = baseline.detach()"), (SIGNAL, "signal = -baseline.detach()")),
+    Mistake("wrong_divisor", "The sum of the others is divided by S; there are S - 1 of them.",
+            "baseline = (cost.sum(0) - cost) / (num_samples - 1).", (BASELINE, "baseline = (cost.sum(dim=0) - cost) / num_samples")),
+    Mistake("baseline_in_the_cost", "The baseline is subtracted in the cost's own gradient, too: the decoder's gradient cancels.",
+            "The baseline belongs into the detached weight of log q only; the term for the decoder is the cost as it is.",
+            (RLOO_SURROGATE, f"surrogate = (cost - baseline) + signal * {HIDDEN}"),
+            ((SIGNAL, "signal = cost - baseline"), (RLOO_SURROGATE, "surrogate = signal + signal.detach() * log_q"))),
+)
+
 HEAD = ("q = OneHotCategorical(logits=logits)", "z = q.sample((num_samples,))", "log_q = q.log_prob(z).sum(-1)", "cost = f(z)")
 END = "return (cost + cost.detach() * (log_q - log_q.detach())).mean(0)"
 VARIANTS = {
-    "the magic box": body(
-        SOLUTION, *HEAD, "magic = torch.exp(log_q - log_q.detach())", "return (cost.detach() * magic + cost - cost.detach()).mean(0)"),
     "cost times the magic box": body(SOLUTION, *HEAD, "return (cost * torch.exp(log_q - log_q.detach())).mean(0)"),
-    "undetached, with the difference": body(SOLUTION, *HEAD, "return (cost + cost * (log_q - log_q.detach())).mean(0)"),
-    "a loop over samples": body(
-        SOLUTION, "q, total = OneHotCategorical(logits=logits), 0",
-        "for _ in range(num_samples):",
-        "    z = q.sample()",
-        "    log_q, cost = q.log_prob(z).sum(-1), f(z.unsqueeze(0)).squeeze(0)",
-        "    total = total + cost + cost.detach() * (log_q - log_q.detach())",
-        "return total / num_samples"),
     "a loop with codes of three dimensions": body(
-        SOLUTION, "q, parts = OneHotCategorical(logits=logits), []",
-        "for _ in range(num_samples):",
-        "    z = q.sample()",
-        "    log_q, cost = q.log_prob(z).sum(-1), f(z)",
+        SOLUTION, "q, parts = OneHotCategorical(logits=logits), []", "for _ in range(num_samples):",
+        "    z = q.sample()", "    log_q, cost = q.log_prob(z).sum(-1), f(z)",
         "    parts.append(cost + cost.detach() * (log_q - log_q.detach()))",
         "return torch.stack(parts).mean(0)"),
     "Categorical and one_hot": body(
-        SOLUTION, "q = torch.distributions.Categorical(logits=logits)",
-        "states = q.sample([num_samples])",
-        "z = nn.functional.one_hot(states, logits.size(-1)).float()",
-        "log_q, cost = q.log_prob(states).sum(-1), f(z)",
-        "surrogate = (cost.detach() * log_q).mean(0)",
-        "return surrogate - surrogate.detach() + cost.mean(0)"),
+        SOLUTION, "q = torch.distributions.Categorical(logits=logits)", "states = q.sample([num_samples])",
+        "z = nn.functional.one_hot(states, logits.size(-1)).float()", "log_q, cost = q.log_prob(states).sum(-1), f(z)",
+        "surrogate = (cost.detach() * log_q).mean(0)", "return surrogate - surrogate.detach() + cost.mean(0)"),
     "multinomial": body(
-        SOLUTION, "batch, latents, classes = logits.shape",
-        "log_p = logits.log_softmax(-1)",
+        SOLUTION, "batch, latents, classes = logits.shape", "log_p = logits.log_softmax(-1)",
         "states = torch.multinomial(log_p.detach().exp().flatten(0, 1), num_samples, replacement=True)",
         "z = nn.functional.one_hot(states.T.reshape(num_samples, batch, latents), classes)",
         "log_q, cost = (z * log_p).sum((-2, -1)), f(z.float())", END),
@@ -144,9 +172,23 @@ VARIANTS = {
         "log_q, cost = (z * logits.log_softmax(-1)).sum((-2, -1)), f(z)", END),
     "f asked twice": body(
         SOLUTION, *HEAD, "with torch.no_grad():", "    weight = f(z)", "return (cost + weight * (log_q - log_q.detach())).mean(0)"),
-    "torch's Independent": body(
-        SOLUTION, "q = torch.distributions.Independent(OneHotCategorical(logits=logits), 1)",
-        "z = q.sample((num_samples,))", "cost, log_q = f(z), q.log_prob(z)", END),
+}
+
+RLOO_END = "return (cost + signal * (log_q - log_q.detach())).mean(0)"
+RLOO_VARIANTS = {
+    "scaled distance from the mean": body(
+        RLOO_SOLUTION, *HEAD, "signal = ((cost - cost.mean(0)) * num_samples / (num_samples - 1)).detach()", RLOO_END),
+    "a loop over the left out": body(
+        RLOO_SOLUTION, *HEAD, "rows = [torch.cat([cost[:s], cost[s + 1:]]).mean(0) for s in range(num_samples)]",
+        "signal = (cost - torch.stack(rows)).detach()", RLOO_END),
+    "the difference undetached": body(RLOO_SOLUTION, *HEAD, "signal = cost - (cost.sum(0) - cost) / (num_samples - 1)", RLOO_END),
+    "logits not normalized, which cancels": body(
+        RLOO_SOLUTION, "z = OneHotCategorical(logits=logits).sample((num_samples,))", "log_q, cost = (z * logits).sum((-2, -1)), f(z)",
+        "signal = (cost - (cost.sum(0) - cost) / (num_samples - 1)).detach()", RLOO_END),
+    "samples one by one": body(
+        RLOO_SOLUTION, "q = OneHotCategorical(logits=logits)", "zs = [q.sample() for _ in range(num_samples)]",
+        "cost = torch.stack([f(z[None])[0] for z in zs])", "log_q = torch.stack([q.log_prob(z).sum(-1) for z in zs])",
+        "signal = (cost - (cost.sum(0) - cost) / (num_samples - 1)).detach()", RLOO_END),
 }
 
 HINTS = (
@@ -157,10 +199,15 @@ HINTS = (
     "(cost + cost.detach() * (log_q - log_q.detach())).mean(0): the difference is zero as a number, so the value is the mean cost.",
 )
 
+RLOO_HINTS = (
+    "Which number could you subtract from the cost of sample s that does not know sample s, but is close to it?",
+    "The mean of the other samples' costs: the sum over all, minus the own one, divided by how many others there are.",
+    "baseline = (cost.sum(0) - cost) / (num_samples - 1); (cost + (cost - baseline).detach() * (log_q - log_q.detach())).mean(0)",
+)
+
 EXERCISES = (
-    Exercise(name="discrete.score", target="score_function", title="The score-function estimator",
-        read_on="Lecture 04, section 4, the score function", solution=SOLUTION, preamble=PREAMBLE,
-        draw=partial(draw, signature="score_function(f, logits, num_samples)"), probe=probes.estimates, replay=replay,
-        laws=laws(SOLUTION, "score_function", "the plain score function"), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-        picture=partial(picture, solution=SOLUTION, target="score_function")),
+    exercise(SOLUTION, "score_function", "the plain score function", name="discrete.score", title="The score-function estimator",
+        read_on="Lecture 04, section 4, the score function", mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
+    exercise(RLOO_SOLUTION, "leave_one_out", "the leave-one-out baseline", name="discrete.rloo", title="The leave-one-out baseline",
+        read_on="Lecture 04, section 5, control variates", mistakes=RLOO_MISTAKES, variants=RLOO_VARIANTS, hints=RLOO_HINTS),
 )

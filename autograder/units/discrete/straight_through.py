@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, double, failed, passed, run
+from autograder.exercises.exercise import Exercise, Mistake, body
 from autograder.exercises.functions import cases
-from autograder.exercises.laws import close, general, shown, value
-from autograder.exercises.pictures import furthest
+from autograder.exercises.laws import close, general, gradient, value
 from autograder.units.discrete import PREAMBLE, probes
+from autograder.units.discrete.laws import first_wrong
 
 SOLUTION = '''\
 def straight_through(soft: Tensor) -> Tensor:
@@ -27,22 +27,14 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     return cases("straight_through(soft)", ("soft",), usual={"soft": soft})
 
 
-def judge(seen: Seen) -> Finding:
-    """The gradient of soft. One that is cut is told by the code that cuts it."""
-    got, want = seen.outputs["usual"]["slopes"], seen.right["usual"]["slopes"]["soft"]
-    if got.get("soft") is None:
-        return failed("gradient", got.get("trouble", "No gradient reaches soft."), None, shown(want), "none")
-    if close(got["soft"], want, 1e-3):
-        return passed("gradient", "The gradient of soft passes as it is.")
-    return failed("gradient", "The gradient is not that of soft.", None, shown(want), shown(got["soft"]))
-
-
 def sound(view: Any) -> bool:
     """A gradient comes through, and not because soft itself, which has its own, is returned."""
     values, slopes = view
     returned = close(values.sum(-1), torch.ones(values.shape[:-1])) and float(values.max()) < 1
     return slopes.get("soft") is not None and not returned
 
+
+GRADIENT = replace(gradient(1, "usual", sign=""), view=lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"]), sound=sound)
 
 MISTAKES = (
     Mistake("without_the_detach_trick", "The code is hard, but no gradient passes: argmax has none.",
@@ -86,18 +78,13 @@ HINTS = (
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """The code that is furthest off; where all are right, its gradient."""
-    got, right = outputs["usual"], run(EXERCISES[0], SOLUTION, double(inputs))["usual"]
-    if not close(got["value"], right["value"]):
-        return furthest(ax, got["value"], right["value"], "class", "code")
-    slope, want = got["slopes"].get("soft"), right["slopes"]["soft"]
-    return furthest(ax, slope if isinstance(slope, Tensor) else torch.zeros_like(want), want, "class", "gradient")
+    return first_wrong(ax, EXERCISES[0], inputs, outputs, (("usual", "value"), "class", "code"),
+                       (("usual", "slopes", "soft"), "class", "gradient"))
 
 
 EXERCISES = (
     Exercise(name="discrete.straight_through", target="straight_through", title="Hard forward, soft backward",
         read_on="Lecture 04, section 7, straight-through", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.straight_through,
-        laws=(value(1, "usual", what="The code", shape="the shape of soft", random=""),
-              Behavior("gradient", 1, judge, lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"]), after="value",
-                       sound=sound)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        laws=(value(1, "usual", what="The code", shape="the shape of soft", random=""), GRADIENT),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )
