@@ -1,8 +1,8 @@
 """Unit 04's checks hold estimators against enumeration: what they accept, what they refuse, and how surely.
 
-Stated: right code fails with probability below 1e-6 a check (means at 6.5 standard errors of 10,000 estimates, variances at 8,
-Kolmogorov's distance with a false alarm of 1e-8 an entry); the listed mistakes are found with probability above 0.99, which
-`test_discrete_power.py` computes. tests/honest runs right code with many seeds.
+Stated: right code fails with probability below 1e-6 a check (means at 6.5 standard errors of 10,000 estimates, variances at 8);
+the listed mistakes are found with probability above 0.99, which `test_discrete_power.py` computes. tests/honest runs right code
+with many seeds.
 """
 
 from functools import partial
@@ -12,9 +12,9 @@ import torch
 
 from autograder.catalogue import all_checks, find_check
 from autograder.exercises.exercise import double
-from autograder.units.discrete.estimates import CALLS, TILE, Exact, rows
+from autograder.units.discrete.estimates import CALLS, TILE, Exact, averages, rows
 from autograder.units.discrete.probes import Cost
-from autograder.units.discrete.relaxed import looks_like
+from autograder.units.discrete.relaxed import waves
 from autograder.units.discrete.truth import Truth, draw_problem
 from autograder.verdict import draw_inputs, evaluate
 from elbolab import gradients
@@ -119,11 +119,11 @@ def test_the_librarys_own_estimators_get_every_point():
     assert evaluate(find_check("discrete.straight_through"), gradients.straight_through, seed=5).passed
 
 
-def test_kolmogorovs_test_has_the_size_it_states():
-    """At a false alarm of 1e-8 none of 2,000 uniform samples is refused; one whose values are shifted by 0.06 always is."""
+def test_uniform_numbers_are_told_by_their_cosines():
+    """None of 2,000 uniform samples is refused; one whose values are shifted by 0.06 always is."""
     samples = torch.rand(2000, 5000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert all(looks_like(row, lambda v: v) for row in samples)
-    assert not any(looks_like(row + 0.06, lambda v: v.clamp(0, 1)) for row in samples[:200])
+    assert all(averages(waves(row), torch.zeros(())) for row in samples)
+    assert not any(averages(waves((row + 0.06).clamp(0, 1)), torch.zeros(())) for row in samples[:200])
 
 
 def test_a_slow_solution_is_judged_from_fewer_calls(monkeypatch):

@@ -11,8 +11,7 @@ MODULES = (
     "relaxed",
     "straight_through",
     "bias_variance",
-    "race",
-    "twenty",
+    "tables",
     "vimco",
 )
 

@@ -93,9 +93,6 @@ VARIANTS = {
     "by hand": body(
         SOLUTION, "n, mean = draws.shape[0], draws.mean(0)", "variance = ((draws - mean) ** 2).sum() / (n - 1)",
         "return ((mean - exact) ** 2).sum() - variance / n, variance"),
-    "with standard deviations": body(
-        SOLUTION, "spread, n = draws.flatten(1).std(0), len(draws)", "bias = draws.flatten(1).mean(0) - exact.flatten()",
-        "return (bias**2 - spread**2 / n).sum(), (spread**2).sum()"),
     "plain numbers": body(
         SOLUTION, "d, e = draws.double().flatten(1), exact.double().flatten()", "variance = d.var(0).sum().item()",
         "return (d.mean(0) - e).pow(2).sum().item() - variance / len(d), variance"),

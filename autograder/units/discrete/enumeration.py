@@ -116,11 +116,6 @@ VARIANTS = {
         "    z = torch.eye(classes)[list(state)].expand(1, batch, latents, classes)",
         "    weight = torch.stack([q[:, l, c] for l, c in enumerate(state)]).prod(0)",
         "    total = total + weight * f(z)[0]", "return total"),
-    "OneHotCategorical.log_prob": body(
-        SOLUTION, "import itertools", "batch, latents, classes = logits.shape", "eye = torch.eye(classes, dtype=logits.dtype)",
-        "codes = torch.stack([eye[list(s)] for s in itertools.product(range(classes), repeat=latents)])[:, None]",
-        "log_q = OneHotCategorical(logits=logits).log_prob(codes.expand(-1, batch, -1, -1)).sum(-1)",
-        "return torch.einsum('nb,nb->b', log_q.exp(), f(codes))"),
     "first latent fastest": body(
         SOLUTION, "latents, classes = logits.shape[1:]", "n = torch.arange(classes**latents)",
         "states = torch.stack([n // classes**l % classes for l in range(latents)], -1)",

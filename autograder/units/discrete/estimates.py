@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import types
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,11 +23,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, double, failed, make, passed
 from autograder.exercises.laws import shown
-from autograder.exercises.pictures import RIGHT, YOURS
+from autograder.exercises.pictures import furthest
 from autograder.units.discrete import PREAMBLE, probes
 from autograder.units.discrete.truth import Truth, draw_problem
 
-__all__ = ["CALLS", "SIGMAS", "SPREAD_SIGMAS", "TILE", "Estimates", "Exact", "exercise"]
+__all__ = ["CALLS", "SIGMAS", "SPREAD_SIGMAS", "TILE", "Estimates", "Exact", "averages", "exercise", "rows"]
 
 SIGMAS, SPREAD_SIGMAS, TILE, CALLS = 6.5, 8.0, 200, 50
 TELLING = 0.25  # standard deviations, at least, by which log q stands out of cost times log q
@@ -69,27 +69,19 @@ class Estimates:
     """
 
     def __init__(self, problem: dict[str, Any], record: dict[str, Any]):
-        self.problem, self.rows, self.codes = problem, len(problem["logits"]), None
+        self.rows, codes = len(problem["logits"]), record["codes"]
         self.numbers = {name: self.each(record[name]) for name in ("value", "logits", "theta")}
-        if isinstance(record["codes"], Tensor) and record["codes"].dim() == 5 and record["codes"].shape[2] == self.rows:
-            self.codes = record["codes"].double()
+        self.codes = codes.double() if isinstance(codes, Tensor) and codes.dim() == 5 and codes.shape[2] == self.rows else None
+        self.one_hot, self.same_in_each_call, self.same_for_all_rows = True, False, False
+        if self.codes is not None:
+            self.one_hot = bool((((codes == 0) | (codes == 1)).all(-1) & (codes.sum(-1) == 1)).all())
+            self.same_in_each_call = len(codes) > 1 and torch.equal(codes[0], codes[1])
+            self.same_for_all_rows = bool((codes[0] == codes[0][:, :1]).all())
 
     def each(self, found: Tensor | None) -> Tensor | None:
         if not isinstance(found, Tensor) or found.dim() < 2 or found.shape[1] != self.rows or not found.isfinite().all():
             return None
         return found.double().unflatten(1, (TILE, -1)).flatten(0, 1)
-
-    @cached_property
-    def same_in_each_call(self) -> bool:
-        return self.codes is not None and len(self.codes) > 1 and torch.equal(self.codes[0], self.codes[1])
-
-    @cached_property
-    def same_for_all_rows(self) -> bool:
-        return self.codes is not None and bool((self.codes[0] == self.codes[0][:, :1]).all())
-
-    @cached_property
-    def one_hot(self) -> bool:
-        return self.codes is None or bool((((self.codes == 0) | (self.codes == 1)).all(-1) & (self.codes.sum(-1) == 1)).all())
 
     def unbiased(self, name: str, exact: Exact) -> bool:
         found = self.numbers[name]
@@ -168,8 +160,7 @@ def drawn_like(e: Estimates, q: OneHotCategorical | None) -> bool:
     if e.same_for_all_rows or len(q.logits) != e.rows:
         return e.same_for_all_rows and len(q.logits) == 1
     z = (e.codes[:1] if e.same_in_each_call else e.codes).flatten(0, 1).unflatten(1, (TILE, -1)).flatten(0, 1)
-    p = q.probs.detach().double()[: z.shape[1]]
-    return bool(((z.mean(0) - p).abs() <= SIGMAS * (p * (1 - p) / len(z)).sqrt()).all())
+    return averages(z, q.probs.detach().double()[: z.shape[1]])
 
 
 # --- laws -----------------------------------------------------------------------------------------
@@ -226,21 +217,13 @@ def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any], solution: str, target: str) -> str:
-    """Mean and spread of the estimates of one example's gradient, beside the exact ones."""
-    problem = inputs["problems"][0]
-    found, exact = Estimates(problem, outputs["problems"][0]).numbers["logits"], Exact(solution, target, problem)
-    mine, right = (found.mean(0)[0], found.var(0)[0]), (exact.mean["logits"][0], exact.variance["logits"][0])
-    places = torch.arange(right[0].numel())
-    for (mean, variance), label, color, shift in ((mine, "yours", YOURS, -0.12), (right, "right", RIGHT, 0.12)):
-        ax.errorbar(places + shift, mean.flatten(), variance.sqrt().flatten(), fmt="o", ms=4, color=color, capsize=2, label=label)
-    ax.axhline(0, color="gray", lw=0.8)
-    ax.set_xticks(places, [f"z{latent + 1}={c + 1}" for latent in range(len(right[0])) for c in range(right[0].shape[1])])
-    ax.set_xlabel("logit")
-    ax.set_ylabel("gradient: mean and\nspread of one estimate")
-    ax.legend()
-    off, (yours, ours) = float((mine[0] - right[0]).abs().max()), (float(variance.sum()) for _, variance in (mine, right))
-    return (f"The mean of your estimates is {off:.2g} from the exact gradient where it is furthest; the variance of one estimate is "
-            f"{yours:.3g}, and {ours:.3g} is right.")
+    """The mean of the estimates of one example's gradient; where all means are right, their variance."""
+    found = Estimates(inputs["problems"][0], outputs["problems"][0]).numbers["logits"]
+    exact = Exact(solution, target, inputs["problems"][0])
+    got, right, what = found.mean(0), exact.mean["logits"], "mean of the estimated gradients"
+    if averages(found, right):
+        got, right, what = found.var(0), exact.variance["logits"], "variance of one estimate"
+    return furthest(ax, got.flatten(1), right.flatten(1), "logit", what)
 
 
 def exercise(solution: str, target: str, what: str, **more: Any) -> Exercise:

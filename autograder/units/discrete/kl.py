@@ -78,15 +78,9 @@ VARIANTS = {
         SOLUTION, "q = torch.distributions.Categorical(logits=logits)",
         "p = torch.distributions.Categorical(logits=torch.zeros_like(logits))",
         "return torch.distributions.kl_divergence(q, p).sum(dim=-1)"),
-    "log C minus the entropy": body(
-        SOLUTION, "entropy = OneHotCategorical(logits=logits).entropy()",
-        "return logits.shape[1] * math.log(logits.shape[2]) - entropy.sum(-1)"),
     "xlogy": body(SOLUTION, "q = torch.softmax(logits, -1)", "return (torch.xlogy(q, q).sum(-1) + math.log(q.size(-1))).sum(1)"),
     "a small number in the logarithm": body(
         SOLUTION, "q = logits.softmax(-1)", "return torch.sum(q * torch.log(q * logits.shape[-1] + 1e-12), dim=[1, 2])"),
-    "float64 inside": body(
-        SOLUTION, "log_q = logits.double().log_softmax(-1)",
-        "return (log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum((1, 2)).to(logits.dtype)"),
     "a loop over latents": body(
         SOLUTION, "total = 0", "for latent in logits.unbind(1):", "    log_q = latent - latent.logsumexp(-1, keepdim=True)",
         "    total = total + (log_q.exp() * log_q).sum(-1) + math.log(latent.shape[-1])", "return total"),

@@ -16,13 +16,18 @@ from autograder.exercises.pictures import furthest
 __all__ = ["first_wrong", "joined"]
 
 
-def joined(name: str, points: int, *laws: Behavior, **settings: Any) -> Behavior:
-    """A behavior that is right if all these laws hold, in the solution or in another form of it; else what is wrong in the first form."""
+def joined(name: str, points: int, *laws: Behavior, inputs: dict[str, Any] | None = None, **settings: Any) -> Behavior:
+    """A behavior that is right if all these laws hold, in the solution or in another form of it; else what is wrong in the first form.
+
+    Arguments:
+        inputs: what of them is other than was probed; such as fewer slopes, if the laws are to look at these only.
+    """
 
     def judge(seen: Seen) -> Finding:
         faults = []
-        for form in ((), *seen.exercise.forms):
-            here = Seen(replace(seen.exercise, solution=seen.exercise.source(form)), seen.inputs, seen.outputs) if form else seen
+        for form in ((), *seen.exercise.forms):  # the solution itself, and others
+            exercise = replace(seen.exercise, solution=seen.exercise.source(*form))
+            here = Seen(exercise, seen.inputs | (inputs or {}), seen.outputs)
             faults.append(next((f for f in (law.judge(here) for law in laws) if not f.passed), None))
             if faults[-1] is None:
                 return passed(name, "All of it is right.")

@@ -136,7 +136,7 @@ def repeated(call: Callable[[], Any], times: int) -> list[Any]:
 
 
 def estimates(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """By problem ``{"value", "logits", "theta", "codes"}`` of repeated calls, one behind the other; None where they differ in shape."""
+    """By problem ``{"value", "logits", "theta", "codes"}`` of repeated calls, one behind the other."""
     need_callable(student, inputs["signature"])
     problems = []
     for problem in inputs["problems"]:
@@ -147,7 +147,8 @@ def estimates(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def stacked(parts: list[Tensor | None]) -> Tensor | None:
-    alike = all(part is not None and part.shape == parts[0].shape for part in parts)
+    """One behind the other; None where one is missing or of another shape."""
+    alike = parts and all(part is not None and part.shape == parts[0].shape for part in parts)
     return torch.stack(parts) if alike else None
 
 
@@ -177,6 +178,6 @@ def relaxed_samples(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         logits = problem["few"].clone().requires_grad_()
         y, again = sample(problem, logits * 1), sample(problem, problem["few"].clone())
         weighted = y * problem["weights"] if y.shape == problem["weights"].shape else y
-        records.append({"draws": draws, "few": [y.detach().clone(), again.detach().clone()],
+        records.append({"draws": stacked(draws), "few": [y.detach().clone(), again.detach().clone()],
                         "slopes": differentiate(weighted.sum(), {"logits": logits})})
     return {"problems": records}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograder.exercises.exercise import Edit, Mistake, body
+from autograder.units.discrete import enumeration
 from autograder.units.discrete.estimates import exercise
 
 SOLUTION = '''\
@@ -17,12 +18,6 @@ def score_function(f, logits: Tensor, num_samples: int) -> Tensor:
 '''
 DISTRIBUTION, DRAW, LOG_Q = "OneHotCategorical(logits=logits)", "z = q.sample((num_samples,))", "log_q = q.log_prob(z).sum(dim=-1)"
 SURROGATE, MEAN, HIDDEN = "surrogate = cost + cost.detach() * (log_q - log_q.detach())", "surrogate.mean(dim=0)", "(log_q - log_q.detach())"
-EVERY_CODE = (
-    "states = torch.cartesian_prod(*[torch.arange(logits.shape[-1])] * logits.shape[-2])",
-    "codes = nn.functional.one_hot(states, logits.shape[-1]).to(logits.dtype).unsqueeze(1)",
-    "log_q = OneHotCategorical(logits=logits).log_prob(codes.expand(-1, len(logits), -1, -1)).sum(dim=-1)",
-    "return (log_q.exp() * f(codes)).sum(dim=0)",
-)
 RLOO_SOLUTION = '''\
 def leave_one_out(f, logits: Tensor, num_samples: int) -> Tensor:
     """The same with the mean cost of the other samples as the baseline; num_samples at least 2; shape (batch,)."""
@@ -88,7 +83,8 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
                 "Each example has its own q: draw a code for each, shape (num_samples, batch, L, C).",
                 (DRAW, "z = OneHotCategorical(logits=logits[:1]).sample((num_samples,)).expand(num_samples, *logits.shape)")),
         Mistake("enumerated_for_sampled", "Nothing is sampled: this is the exact expectation.",
-                "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.", body(solution, *EVERY_CODE)),
+                "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.",
+                body(solution, *map(str.strip, enumeration.SOLUTION.splitlines()[2:]))),
     )
 
 

@@ -57,8 +57,6 @@ MISTAKES = (
 )
 
 VARIANTS = {
-    "the difference detached": body(
-        SOLUTION, "hard = nn.functional.one_hot(soft.argmax(-1), soft.shape[-1]).float()", "return (hard - soft).detach() + soft"),
     "scatter": body(
         SOLUTION, "hard = torch.zeros_like(soft).scatter(-1, soft.argmax(-1, keepdim=True), 1.0)",
         "return hard.detach() - soft.detach() + soft"),
