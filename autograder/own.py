@@ -28,7 +28,7 @@ __all__ = ["FILES", "Broken", "Unit", "course_at", "digest", "files_of", "folder
 FILES = ("checks.py", "probes.py")
 COURSE = "ELBOLAB_COURSE"  # environment variable: the course that counts, wherever the process works
 FOLDER = re.compile(r"(\d\d)_([a-z][a-z0-9_]*)")
-BESIDE = ("autograder.exercises.functions", "autograder.exercises.tables", "autograder.probing")  # what probes may need of us
+BESIDE = tuple(f"autograder.{name}" for name in ("exercises.functions", "exercises.recording", "exercises.tables", "probing"))  # for probes
 PROBES = re.compile(r"autograder\.units\.\w+\.probes")
 PAGE = "autograder/units/README.md says how."
 

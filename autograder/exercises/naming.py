@@ -130,7 +130,7 @@ class Judgement:
     def settled(self, law: Behavior, decided: dict[str, Finding], causes: dict[str, Candidate]) -> Finding:
         """What is said of a behavior once the causes of what is wrong are known, or are not."""
         finding, after = decided[law.name], self.stands_on(law)
-        cause = next((causes[name] for name in (law.name, *after) if name in causes), None)
+        cause = causes.get(law.name) or next((causes[name] for name in after if set(after) <= causes.keys()), None)
         if self.stands(law, decided) or (law.own and cause):
             own = causes.get(law.name)
             return named(finding, own) if own and not finding.passed and not finding.mistakes else finding

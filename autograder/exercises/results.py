@@ -12,7 +12,7 @@ from typing import Any
 
 from autograder.exercises.exercise import Behavior, Finding, Mistake, Seen, failed, passed
 
-__all__ = ["MEASURED", "MISTAKES", "PREAMBLE", "ROUNDING", "VARIANTS", "by_setting", "judge_table", "judge_values", "law", "unsound"]
+__all__ = ["MEASURED", "MISTAKES", "PREAMBLE", "ROUNDING", "VARIANTS", "judge_table", "judge_values", "law", "unsound"]
 
 MEASURED = ("elbo", "log_px", "kl")
 
@@ -104,12 +104,6 @@ def judge_values(columns: Columns) -> Finding:
     name = next((name.split("#")[0] for name, formula in TAKEN_FOR_ELBO.items() if is_it(formula)), None)
     return failed("values", "In each row elbo must be log_px - kl, all three from the same evaluation.", name,
                   f"elbo = {log_px:.2f} - {kl:.2f} = {log_px - kl:.2f}", f"elbo = {elbo:.2f}")
-
-
-def by_setting(columns: Columns, setting: str) -> dict[float, dict[str, float]]:
-    """The rows by a setting; the last one where it stands twice."""
-    names = [name for name in columns if name != setting]
-    return {round(key, 6): dict(zip(names, row)) for key, *row in zip(columns[setting], *(columns[name] for name in names))}
 
 
 # --- tables, right and wrong ---------------------------------------------------------------------

@@ -63,7 +63,7 @@ def own_files() -> list[str]:
     """The files of this package that student code runs beside: no judge, no solution, no mistake."""
     package = Path(__file__).parent.parent
     shared = [package / name for name in ("__init__.py", "border.py", "channel.py", "probing.py", "timing.py", "inside")]
-    shared += [package / "exercises" / name for name in ("__init__.py", "functions.py", "tables.py")]
+    shared += [package / "exercises" / name for name in ("__init__.py", "functions.py", "recording.py", "tables.py")]
     return [str(path) for path in (*shared, package / "units" / "__init__.py", *probes())]
 
 

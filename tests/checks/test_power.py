@@ -30,6 +30,7 @@ KNOWN = json.loads(PRICES.read_text(encoding="utf-8"))
 STATISTICAL = (
     "KL of a fresh sample",
     "KL of ten samples",
+    "KL of noise of its own",
     "several samples for both terms",
     "samples and decodes by itself",
 )

@@ -47,7 +47,7 @@ def test_of_the_course_only_what_a_notebook_imports_is_there(run):
     assert seen == ["__init__.py", "border.py", "channel.py", "exercises", "inside", "probing.py", "timing.py", "units"]
     listed = "print(json.dumps(sorted(f for _, _, names in os.walk(os.path.dirname(autograder.__file__) + '/{}') for f in names)))"
     assert set(json.loads(run(listed.format("units")))) == {"__init__.py", "probes.py"}
-    assert json.loads(run(listed.format("exercises"))) == ["__init__.py", "functions.py", "tables.py"]
+    assert json.loads(run(listed.format("exercises"))) == ["__init__.py", "functions.py", "recording.py", "tables.py"]
     assert "ModuleNotFoundError" in run("import autograder.units.vae.gaussian_kl")
     assert "ModuleNotFoundError" in run("import autograder.exercises.naming")
     assert set(json.loads(run(f"print(json.dumps(os.listdir({str(ROOT)!r})))"))) <= {".venv", "autograder", "lib"}

@@ -9,8 +9,7 @@ MODULES = (
     "elbo",
     "beta_elbo",
     "gaussian_kl",
-    "pathwise_gradient",
-    "score_gradient",
+    "estimators",
     "experiments",
 )
 

@@ -3,123 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
-from autograder.exercises.laws import shown
+from autograder.exercises.laws import agree, shown
 from autograder.units.vae import PREAMBLE, elbo
-from autograder.units.vae.elbo import ATOL, OBJECTIVE, PARTS, RTOL, same
-from autograder.units.vae.inference import FORMS, SOLUTION, Call, Calls, brief, draw, over_calls, replay
+from autograder.units.vae.elbo import OBJECTIVE, PARTS, drifts, values
+from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, Call, among, brief, calls_of, draw, replay
 from autograder.units.vae.inference_variants import VARIANTS
 from autograder.units.vae.probes import probe_inference
 
 
 def judge_objective(seen: Seen) -> Finding:
     """The loss is one number, -mean(log_px - beta * kl), in terms of the student's own two or of the right two."""
-    calls = Calls.of(seen)
-    finding = over_calls(calls, in_call)
-    if not finding.passed and right_on_average(calls):
-        return passed("objective", "The loss is right on average over its samples.")
-    return finding
+    if fault := drifts(seen, "loss", "objective"):
+        return fault
+    return next((fault for fault in map(wrong_loss, calls_of(seen)) if fault),
+                passed("objective", "The loss is minus the batch mean of log_px - beta * kl."))
 
 
-def in_call(call: Call) -> Finding:
-    loss, right = call.loss, [-(call.log_px.mean() - call.beta * call.kl.mean()), *call.right_losses()]
+def wrong_loss(call: Call) -> Finding | None:
+    loss, own = call.record["loss"], -(call.record["log_px"].double().mean() - call.beta * call.record["kl"].double().mean())
     if loss.numel() != 1:
         message = f"The loss must be a single number; yours has shape {list(loss.shape)}."
     elif not loss.isfinite():
         message = "The loss is not finite (NaN or infinity)."
-    elif any(same(loss.reshape(()), want) for want in right):
-        return passed("objective", "The loss is minus the batch mean of log_px - beta * kl.")
+    elif agree(loss.reshape(()), own, RTOL, ATOL) or among(loss.reshape(()), call.losses):
+        return None
     else:
         message = "The loss is not minus the batch mean of log_px - beta * kl."
-    return failed("objective", message, None, f"{float(right[0]):.3f}", shown(loss))
-
-
-def right_on_average(calls: Calls) -> bool:
-    """For losses that draw samples of their own: compare the mean over many, with beta as it is."""
-    if "diagnostics_trouble" not in calls.calls[0].record or any(c.loss.numel() != 1 or not c.sampled for c in calls.tiled):
-        return False  # with diagnostics the loss has to agree with them exactly
-    if not calls.tiled:
-        return False
-    losses = torch.stack([c.loss.reshape(()) for c in calls.tiled])
-    beta = calls.calls[0].beta
-    # With z known log p(x|z) is exact; only the KL is left to chance, about as much as its one-sample estimate.
-    want = torch.stack([-(c.log_px_each.mean() - beta * c.truth.kl().mean()) for c in calls.tiled])
-    spread = torch.stack([c.kl_each[0] - c.truth.kl() for c in calls.tiled]).var() / calls.tiled[0].kl_each[0].numel()
-    error = (beta**2 * spread / len(losses)).sqrt()
-    return bool((losses - want).mean().abs() <= 6.5 * error + 1e-2)
-
-
-# --- the gradient --------------------------------------------------------------------------------
-
-
-def distance(got: dict[str, Tensor], want: dict[str, Tensor], part: str = "") -> float:
-    """Relative distance of two gradients (Frobenius norm), over the parameters whose names start with `part`."""
-    names = [n for n in want if n.startswith(part)]
-    off = sum(float((got[n].double() - want[n]).square().sum()) for n in names)
-    return (off / max(sum(float(want[n].square().sum()) for n in names), 1e-30)) ** 0.5
-
-
-def mean_gradient(gradients: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {n: torch.stack([g[n].double() for g in gradients]).mean(0) for n in gradients[0]}
-
-
-def exact(call: Call) -> bool:
-    """The gradient at the first, the last or all of the latents that were decoded, with either KL."""
-    each = {kl: [call.truth.gradient(e, kl, call.beta) for e in call.noise] for kl in ("sample", "closed")}
-    wanted = [w for g in each.values() for w in (g[0], g[-1], mean_gradient(g), mean_gradient(g[1:] or g))]
-    return any(distance(call.record["grads"], want) < 3e-3 for want in wanted)
-
-
-def exact_on_average(calls: Calls) -> bool:
-    """The mean over many samples of their own: within 15 % of the KL's part.
-
-    Single-sample noise is a few percent of it here; a KL without gradient is off by all of it.
-    """
-    if not calls.tiled or any("grads" not in c.record or not c.sampled for c in calls.tiled):
-        return False
-    got = mean_gradient([c.record["grads"] for c in calls.tiled])
-    full, without = (mean_gradient([c.truth.gradient(e, "closed", beta) for c in calls.tiled for e in c.noise])
-                     for beta in (calls.tiled[0].beta, 0.0))
-    kl_part = {n: full[n] - without[n] for n in full}
-    zero = {n: torch.zeros_like(v) for n, v in kl_part.items()}
-    off = distance({n: got[n] - full[n] + kl_part[n] for n in full}, kl_part, "encoder") if distance(zero, kl_part, "encoder") else 1.0
-    return off < 0.15 and distance(got, full, "decoder") < 0.25
+    return failed("objective", message, None, f"-mean(log_px - {call.beta:.3g} kl) = {float(own):.3f}", shown(loss))
 
 
 def judge_gradient(seen: Seen) -> Finding:
     """The gradient with respect to the model is that of minus the mean beta-ELBO, at its true value."""
-    calls = Calls.of(seen)
-    expected = "the gradient of -mean(log_px - beta * kl) for encoder and decoder"
-    first = calls.calls[0].record
-    if any("grads" not in c.record and "gradient_trouble" not in c.record for c in calls.calls):
+    calls = calls_of(seen)[: len(seen.inputs["calls"])]
+    expected, slopes = "the gradient of -mean(log_px - beta * kl) for encoder and decoder", calls[0].record["slopes"]
+    if not all(call.record["slopes"] for call in calls):
         return failed("gradient", "The loss carries no graph, so loss.backward() cannot train anything.", "loss_without_graph",
                       expected, "requires_grad=False")
-    if "gradient_trouble" in first:
-        return failed("gradient", first["gradient_trouble"], None, expected)
-    if not all(g.isfinite().all() for g in first["grads"].values()):
+    if "trouble" in slopes:
+        return failed("gradient", slopes["trouble"], None, expected)
+    if not all(slope.isfinite().all() for slope in slopes.values()):
         return failed("gradient", "The gradient of the loss is not finite.", None, expected, "NaN or infinity")
-    if not any(bool(g.any()) for g in first["grads"].values()):
+    if not any(bool(slope.any()) for slope in slopes.values()):
         return failed("gradient", "The gradient of the loss is zero.", "loss_without_graph", expected, "zero")
-    if calls.changed_x:
+    if calls[0].changed_x:
         return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
-    judged = [c for c in calls.every if "grads" in c.record]
-    right = all(exact(c) for c in judged) or exact_on_average(calls)
-    true = all(any(same(c.loss.mean(), want) for want in c.right_losses()) for c in judged)
-    if right and (true or all(part.judge(seen).passed for part in PARTS) or right_on_average(calls)):
+    if all(any(near(call.record["slopes"], want) for want in call.gradients()) for call in calls):
         return passed("gradient", "The gradient is right for encoder and decoder.")
+    message = "The loss has the right value but the wrong gradient."
     for part in PARTS:
         if not part.judge(seen).passed:
             message = f"The loss is put together right, but {part.name} in it is wrong: see vae.elbo first."
-            return failed("gradient", message, None, expected, "the gradient of something else")
-    return failed("gradient", "The loss has the right value but the wrong gradient.", None, expected, "another gradient")
+    return failed("gradient", message, None, expected, "another gradient")
 
 
-def finite(grads: list[dict[str, Tensor]]) -> bool:
-    return all(bool(g.isfinite().all()) for g in grads[0].values())
+def near(got: dict[str, Tensor], want: dict[str, Tensor]) -> bool:
+    """Whether the gradient for every parameter is right but for rounding."""
+    return all(float((got[name] - slope).norm()) <= 3e-3 * float(slope.norm()) for name, slope in want.items())
+
+
+def finite(view: list[dict[str, Any]]) -> bool:
+    return bool(view[0]) and all(isinstance(slope, Tensor) and bool(slope.isfinite().all()) for slope in view[0].values())
 
 
 LOSS = "loss = -beta_elbo.mean()"
@@ -167,10 +115,8 @@ EXERCISES = (
         brief=brief, forms=FORMS, kinds={"images": "", "flat": "flat_pixels_only"},
         laws=(
             *(replace(part, points=0) for part in PARTS), elbo.silent("elbo"),
-            Behavior("objective", 3, judge_objective, lambda outputs: elbo.diagnostics(outputs, "loss"), ("log_px", "kl"), own=True,
-                     rtol=RTOL, atol=ATOL),
-            Behavior("gradient", 2, judge_gradient, lambda outputs: elbo.diagnostics(outputs, "grads"), "objective", sound=finite,
-                     rtol=2e-3, atol=2e-3),
+            Behavior("objective", 3, judge_objective, values("loss"), ("log_px", "kl"), own=True, rtol=RTOL, atol=ATOL),
+            Behavior("gradient", 2, judge_gradient, values("slopes"), "objective", sound=finite, rtol=2e-3, atol=2e-3),
         ), mistakes=MISTAKES, variants=VARIANTS,
         hints=(
             "Which of the two terms does beta weight? And does an optimizer go up or down?",

@@ -2,73 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
-from autograder.exercises.laws import close, shown
+from autograder.exercises.laws import agree, shown
 from autograder.units.vae import PREAMBLE
-from autograder.units.vae.inference import FORMS, SOLUTION, TERMS, Call, Calls, brief, draw, over_calls, replay
+from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, TERMS, Call, among, brief, calls_of, draw, replay
 from autograder.units.vae.inference_variants import VARIANTS
 from autograder.units.vae.probes import probe_inference
 
-RTOL, ATOL = 2e-5, 3e-3  # sums over 784 pixels in float32
 
-
-def same(got: Tensor, want: Tensor) -> bool:
-    return close(got, want, RTOL, ATOL) or torch.equal(got, want)  # two that underflowed alike
-
-
-def diagnostic(name: str, points: int, right, expected, what: str) -> Behavior:
-    """One diagnostic, at the latents that were decoded or on average over samples of its own.
-
-    Arguments:
-        right: ``right(call)``: the values that it may have. expected: ``expected(calls)``: its expectation, and the variance of that.
-    """
+def diagnostic(name: str, points: int, what: str) -> Behavior:
+    """One diagnostic: a right one at the latents that were drawn, the same when it is called again."""
 
     def judge(seen: Seen) -> Finding:
-        calls = Calls.of(seen)
-        if trouble := calls.calls[0].record.get("diagnostics_trouble"):
+        calls = calls_of(seen)
+        if trouble := calls[0].record.get("diagnostics_trouble"):
             return failed(name, trouble)
-        finding = over_calls(calls, lambda call: in_call(call))
-        if not finding.passed and not finding.mistakes and calls.every_value(name) and calls.averages_to(name, *expected(calls)):
-            finding = passed(name, f"{what} is right on average over its samples.")
-        if name == "log_px" and finding.passed and calls.changed_x:
+        if fault := drifts(seen, name, name):
+            return fault
+        for call in calls:
+            got, right = call.record[name], getattr(call, name)
+            if not among(got, right) and not (name == "elbo" and agree(got, own_elbo(call), RTOL, ATOL)):
+                return wrong(name, got, right.detach())
+        if name == "log_px" and calls[0].changed_x:
             return failed(name, "Your code changes x in place.", "changes_its_inputs")
-        return finding
+        return passed(name, f"{what} is right for each example.")
 
-    def in_call(call: Call) -> Finding:
-        got, wanted = getattr(call, name), right(call)
-        if any(same(got, want) for want in wanted):
-            return passed(name, f"{what} is right for each example.")
-        want = wanted[0] if wanted else call.truth.log_px(call.z[0])
-        return wrong(name, got, want)
-
-    return Behavior(name, points, judge, lambda outputs: diagnostics(outputs, name), rtol=RTOL, atol=ATOL)
+    return Behavior(name, points, judge, values(name), rtol=RTOL, atol=ATOL)
 
 
-def diagnostics(outputs: dict, name: str) -> list[Tensor]:
-    """What is compared of the calls: of many copies of the examples only the first time."""
-    return [record[name] for record in (*outputs["calls"], *outputs["tiled"][:1])]
+def values(name: str) -> Callable[[dict[str, Any]], list[Tensor]]:
+    """Of every call."""
+    return lambda outputs: [record[name] for records in outputs.values() for record in records]
 
 
-def wrong(name: str, got: Tensor, want: Tensor) -> Finding:
-    if got.shape != want.shape:
-        message = f"diagnostics['{name}'] must have one value for each example, shape {list(want.shape)}; yours has {list(got.shape)}."
+def drifts(seen: Seen, name: str, behavior: str) -> Finding | None:
+    """Whether the same call, with the same random numbers, gave something else the second time."""
+    for rounds in zip(seen.outputs["calls"], seen.outputs.get("again", ())):
+        first, again = (record[name] for record in rounds)
+        if not agree(first, again):
+            return failed(behavior, "The same call gives something else the second time.", "state_drifts", shown(first), shown(again))
+    return None
+
+
+def wrong(name: str, got: Tensor, right: Tensor) -> Finding:
+    if got.shape != right.shape[1:]:
+        message = f"diagnostics['{name}'] must have one value for each example, shape {list(right.shape[1:])}; yours has {list(got.shape)}."
     elif not got.isfinite().all():
         message = f"diagnostics['{name}'] is not finite (NaN or infinity)."
     else:
         message = f"diagnostics['{name}'] has the wrong values."
-    return failed(name, message, None, shown(want), shown(got))
+    return failed(name, message, None, shown(right[:1].flatten()), shown(got))
 
 
-def elbo_in(call: Call) -> list[Tensor]:
-    """log_px - kl in terms of the student's own two, so that their mistakes are not charged twice; and of the right two."""
-    batch = call.truth.x.shape[:1]
-    own = [call.log_px - call.kl] if {call.log_px.numel(), call.kl.numel()} <= {1, *batch} else []
-    return [o for o in own if o.shape == batch] + [lp - k for lp in call.right_log_px() for k in call.right_kl()]
+def own_elbo(call: Call) -> Tensor | None:
+    """log_px - kl in terms of the student's own two, so that their mistakes are not charged twice."""
+    log_px, kl = call.record["log_px"].double(), call.record["kl"].double()
+    if {log_px.numel(), kl.numel()} <= {1, call.batch} and (log_px - kl).shape == (call.batch,):
+        return log_px - kl
+    return None
 
 
 def judge_detached(seen: Seen) -> Finding:
@@ -199,23 +196,13 @@ MISTAKES = (
             (LOG_PX, "px.log_prob(x).sum(dim=1)")),
 )
 
-PARTS = (
-    diagnostic("log_px", 1, Call.right_log_px, lambda calls: calls.expected_log_px, "log p(x|z)"),
-    diagnostic("kl", 1, Call.right_kl, lambda calls: (calls.truth.kl(), torch.tensor(0.0)), "The KL"),
-)
-
-
-def expected_elbo(calls: Calls) -> tuple[Tensor, Tensor]:
-    mean, variance = calls.expected_log_px
-    return mean - calls.truth.kl(), variance
-
-
-ELBO = replace(diagnostic("elbo", 2, elbo_in, expected_elbo, "elbo = log_px - kl"), after=("log_px", "kl"), own=True)
+PARTS = (diagnostic("log_px", 1, "log p(x|z)"), diagnostic("kl", 1, "The KL"))
+ELBO = replace(diagnostic("elbo", 2, "elbo = log_px - kl"), after=("log_px", "kl"), own=True)
 
 
 def silent(name: str) -> Behavior:
     """What the other check of the class judges; here it tells a beta in the wrong place from two values that changed places."""
-    return Behavior(name, 0, lambda seen: passed(name), lambda outputs: diagnostics(outputs, name), rtol=RTOL, atol=ATOL)
+    return Behavior(name, 0, lambda seen: passed(name), values(name), rtol=RTOL, atol=ATOL)
 
 
 EXERCISES = (

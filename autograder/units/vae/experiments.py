@@ -8,59 +8,49 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from autograder.exercises.exercise import Exercise, Finding, Mistake, failed, passed
-from autograder.exercises.results import (
-    MEASURED,
-    MISTAKES,
-    PREAMBLE,
-    ROUNDING,
-    VARIANTS,
-    Columns,
-    by_setting,
-    judge_table,
-    judge_values,
-    law,
-    unsound,
-)
+from autograder.exercises.results import MEASURED, MISTAKES, PREAMBLE, ROUNDING, VARIANTS, Columns, judge_table, judge_values, law, unsound
 from autograder.exercises.tables import columns, probe
 
 BETAS = (0.1, 1.0, 10.0, 50.0)
 
 
-def show(values: list[float]) -> str:
-    return ", ".join(f"{value:g}" for value in sorted(set(values)))
-
-
 # --- is all of it there? -------------------------------------------------------------------------
 
+def needs(expected: str, enough: Callable[..., bool], *settings: str) -> Callable[[Columns], Finding]:
+    """Whether the settings' values are enough: ``enough(*values)``, one list for each setting."""
 
-def depth_table(table: Columns) -> Finding:
-    networks = len(set(zip(table["hidden"], table["activation"])))
-    return judge_table(table, ("hidden", "activation"), networks >= 3, "at least 3 different networks", f"{networks} different")
+    def judge(table: Columns) -> Finding:
+        found = [table[name] for name in settings]
+        shown = [" ".join(f"{v:g}" if isinstance(v, float) else v for v in row) for row in sorted(set(zip(*found)))]
+        return judge_table(table, settings, enough(*found), expected, f"rows for {', '.join(shown)}")
 
-
-def classes_table(table: Columns) -> Finding:
-    enough = {2.0, 4.0, 10.0} <= set(table["classes"])
-    return judge_table(table, ("classes",), enough, "rows for 2, 4 and 10 classes", f"rows for {show(table['classes'])}")
-
-
-def latents_table(table: Columns) -> Finding:
-    widths = {latents for latents in table["latents"] if latents >= 1 and latents == round(latents)}
-    enough = len(widths) >= 4 and min(widths) <= 2 and max(widths) >= 20
-    expected = "at least 4 numbers of latents, from 1 or 2 up to 20 or more"
-    return judge_table(table, ("latents",), enough, expected, f"rows for {show(table['latents'])}")
+    return judge
 
 
-def autoencoder_table(table: Columns) -> Finding:
-    enough = {0.0, 1.0} <= set(table["beta"])
-    return judge_table(table, ("beta",), enough, "rows for beta = 0 and beta = 1", f"rows for {show(table['beta'])}")
+def widths(latents: list[float]) -> bool:
+    whole = {width for width in latents if width >= 1 and width == round(width)}
+    return len(whole) >= 4 and min(whole) <= 2 and max(whole) >= 20
 
 
-def sweep_table(table: Columns) -> Finding:
-    enough = set(BETAS) <= {round(beta, 6) for beta in table["beta"]}
-    return judge_table(table, ("beta",), enough, "rows for beta = 0.1, 1, 10 and 50", f"rows for {show(table['beta'])}")
+NETWORKS = needs("at least 3 different networks", lambda hidden, activation: len(set(zip(hidden, activation))) >= 3, "hidden", "activation")
+CLASSES = needs("rows for 2, 4 and 10 classes", lambda classes: {2, 4, 10} <= set(classes), "classes")
+WIDTHS = needs("at least 4 numbers of latents, from 1 or 2 up to 20 or more", widths, "latents")
+TWO_BETAS = needs("rows for beta = 0 and beta = 1", lambda beta: {0, 1} <= set(beta), "beta")
+FOUR_BETAS = needs("rows for beta = 0.1, 1, 10 and 50", lambda beta: set(BETAS) <= {round(b, 6) for b in beta}, "beta")
+
+
+def by_beta(table: Columns) -> dict[float, dict[str, float]]:
+    """The rows by beta; the last one where it stands twice."""
+    return {round(row["beta"], 6): row for row in (dict(zip(table, values)) for values in zip(*table.values()))}
+
+
+def fault_in(table: Columns, behavior: str, *judges: Callable[[Columns], Finding | None]) -> Finding | None:
+    """The first that does not hold of what a behavior stands on."""
+    return next((replace(found, behavior=behavior) for found in (judge(table) for judge in judges) if found and not found.passed), None)
 
 
 # --- what the rows say ---------------------------------------------------------------------------
@@ -84,10 +74,9 @@ def active_units(table: Columns) -> Finding:
 
 def autoencoder_values(table: Columns) -> Finding:
     """A whole table with sound rows, and loss = -(log_px - beta kl): at beta = 0 it is -log_px."""
-    whole, values = autoencoder_table(table), judge_values(table)
-    if not whole.passed or not values.passed:
-        return replace(whole if not whole.passed else values, behavior="values")
-    rows = by_setting(table, "beta")
+    if fault := fault_in(table, "values", TWO_BETAS, judge_values):
+        return fault
+    rows = by_beta(table)
     off = {beta: row for beta, row in rows.items() if abs(row["loss"] + row["log_px"] - beta * row["kl"]) > ROUNDING}
     if not off:
         return passed("values", "The loss is the negative beta-ELBO: at beta = 0 it is -log_px.")
@@ -108,16 +97,15 @@ def beta_zero(table: Columns) -> Finding:
     After the shortest training (100 steps) the KL at beta = 0 was 1.7 to 10 times that at beta = 1, 5 times in the
     median; after 1,500 steps far more. Little is demanded here, because the loss of the row shows a wrong beta exactly.
     """
-    if fault := (unsound(table) if autoencoder_table(table).passed else autoencoder_table(table)):
-        return replace(fault, behavior="beta_zero")
-    rows = by_setting(table, "beta")
-    free, paid = rows[0.0], rows[1.0]
+    if fault := fault_in(table, "beta_zero", TWO_BETAS, unsound):
+        return fault
+    free, paid = (by_beta(table)[beta] for beta in (0.0, 1.0))
     expected, got = "a much larger kl at beta = 0 than at beta = 1", f"kl {free['kl']:.2f} at 0, {paid['kl']:.2f} at 1"
     if paid["kl"] > 1.5 * free["kl"] and paid["kl"] > free["kl"] + 1:
         return failed("beta_zero", "The two rows seem to be swapped.", "betas_swapped", expected, got)
     if free["kl"] < 1.1 * paid["kl"] + 0.2:
         return failed("beta_zero", "The two models have about the same KL.", "beta_not_used", expected, got)
-    free_elbo, paid_elbo = free["log_px"] - free["kl"], paid["log_px"] - paid["kl"]
+    free_elbo, paid_elbo = (row["log_px"] - row["kl"] for row in (free, paid))
     if free_elbo > paid_elbo + 10:
         return failed("beta_zero", "The ELBO is what beta = 1 trains; beta = 0 cannot be far above it.", None,
                       "a lower elbo at beta = 0", f"elbo {free_elbo:.1f} at 0, {paid_elbo:.1f} at 1")
@@ -130,10 +118,10 @@ def trend(table: Columns) -> Finding:
     After the shortest training the KL was 5 to 10 nats at beta = 0.1 and 0.0 at 50, and log_px 14 to 34 nats apart;
     1 nat, 2.5 times and 3 nats are demanded. Models that all had beta = 1 have KLs within 2.5 times of each other.
     """
-    if fault := (unsound(table) if sweep_table(table).passed else sweep_table(table)):
-        return replace(fault, behavior="trend")
-    rows = by_setting(table, "beta")
-    cheap, dear, kls = rows[0.1], rows[50.0], [rows[beta]["kl"] for beta in BETAS]
+    if fault := fault_in(table, "trend", FOUR_BETAS, unsound):
+        return fault
+    found = [by_beta(table)[beta] for beta in BETAS]
+    cheap, dear, kls = found[0], found[-1], [row["kl"] for row in found]
     expected, got = "kl falls and log_px falls as beta grows", "kl " + ", ".join(f"{kl:.2f} at {beta:g}" for beta, kl in zip(BETAS, kls))
     if dear["kl"] > cheap["kl"] + 1:
         return failed("trend", "The KL grows with beta in your table.", "betas_swapped", expected, got)
@@ -198,7 +186,7 @@ EXERCISES = (
         "vae.depth", "depth_results", "A table of networks of different depth",
         ('-170.1, 4.0, hidden="128", activation="ReLU"', '-168.3, 4.2, hidden="256-128", activation="ReLU"',
          '-165.2, 5.1, hidden="256-128", activation="Tanh"'),
-        (law("table", 1, depth_table), law("values", 2, judge_values)),
+        (law("table", 1, NETWORKS), law("values", 2, judge_values)),
         (*LOOP, "for hidden, activation in [((256, 128), nn.ReLU), ((256, 128), nn.Tanh), ((128,), nn.ReLU)]: "
          "model = VariationalAutoencoder(IMAGE, latent_features=2, hidden=hidden, activation=activation); then "
          'rows.append({"hidden": "-".join(map(str, hidden)), "activation": activation.__name__, **train_and_measure(model)}).'),
@@ -209,7 +197,7 @@ EXERCISES = (
     experiment(
         "vae.classes", "class_results", "A table for 2, 4 and 10 classes",
         ("-120.4, 5.2, classes=2", "-130.9, 4.3, classes=4", "-160.2, 4.1, classes=10"),
-        (law("table", 1, classes_table), law("values", 1, judge_values)),
+        (law("table", 1, CLASSES), law("values", 1, judge_values)),
         (*LOOP, "for classes in ([3, 7], [0, 1, 4, 9], list(range(10))): load the data with classes=classes, build a new model, and "
          'rows.append({"classes": len(classes), **train_and_measure(model, data=data)}).'),
         settings=("classes",),
@@ -218,7 +206,7 @@ EXERCISES = (
         "vae.latents", "latent_results", "A table of numbers of latents",
         ("-180.2, 3.0, latents=1, active_units=1", "-160.8, 5.1, latents=2, active_units=2",
          "-110.3, 14.2, latents=10, active_units=10", "-109.7, 15.3, latents=20, active_units=13"),
-        (law("table", 1, latents_table), law("values", 1, judge_values), law("active_units", 1, active_units)),
+        (law("table", 1, WIDTHS), law("values", 1, judge_values), law("active_units", 1, active_units)),
         (*LOOP, "After the training: means = model.posterior(digits.validation.images).mean, of shape (images, latents); then "
          'int((means.var(dim=0) > 0.01).sum()) is "active_units".'),
         settings=("latents", "active_units"), mistakes=UNITS,
@@ -235,7 +223,7 @@ EXERCISES = (
     experiment(
         "vae.beta_sweep", "beta_results", "A table of four betas",
         ("-155.2, 9.3, beta=0.1", "-160.4, 5.2, beta=1", "-190.1, 1.1, beta=10", "-206.3, 0.01, beta=50"),
-        (law("table", 1, sweep_table), law("values", 1, judge_values), law("trend", 1, trend)),
+        (law("table", 1, FOUR_BETAS), law("values", 1, judge_values), law("trend", 1, trend)),
         ("The same loop as in 4a with other betas. Which number is the ELBO, and does it know about beta?",
          "Take `elbo`, `log_px` and `kl` as `train_and_measure(model, beta=beta)` returns them; do not compute the ELBO from the loss.",
          'for beta in (0.1, 1, 10, 50): a new model, then rows.append({"beta": beta, **train_and_measure(model, beta=beta)}).'),

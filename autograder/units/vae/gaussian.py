@@ -112,8 +112,6 @@ def gaussian(rsample: str = SAMPLE, log_prob: str = DENSITY, init: str = "self.m
 
 VARIANTS = {
     "torch's Normal": gaussian(f"return {NORMAL}.rsample()", f"return {NORMAL}.log_prob(z)"),
-    "holds a Normal": gaussian("return self.normal.rsample()", "return self.normal.log_prob(z)",
-                               "self.normal = torch.distributions.Normal(mu, log_sigma.exp())"),
     "is a Normal": """\
 class ReparameterizedDiagonalGaussian(torch.distributions.Normal):
     def __init__(self, mu, log_sigma):
@@ -164,7 +162,4 @@ class ReparameterizedDiagonalGaussian(Distribution):
         "noise = torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))\n"
         "shift = torch.distributions.AffineTransform(mu, log_sigma.exp())\n"
         "self.transformed = torch.distributions.TransformedDistribution(noise, [shift])"),
-    "in lines with names": ("return self.mu + self.sigma * self.sample_epsilon()",
-                            "epsilon = self.sample_epsilon()  # (batch, M)\n        z = torch.mul(self.sigma, epsilon)\n"
-                            "        z = z.add(self.mu)\n        return z"),
 }

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from autograder.exercises.laws import SIGMAS, Summary
+from autograder.exercises.laws import SIGMAS
 
 __all__ = ["LEVELS", "Noise"]
 
@@ -20,7 +20,7 @@ class Noise:
     """epsilon = (z - mu) / sigma of the samples in outputs, and what is wrong with it, if anything.
 
     Attributes:
-        values: epsilon, (calls, rows, columns). levels: the same by level of sigma, (levels, draws).
+        values: epsilon, (calls, rows, columns). levels: the same by level of sigma, (levels, draws). mean, size: of each level.
         n: how many of the draws of one level are independent.
     """
 
@@ -30,6 +30,8 @@ class Noise:
         self.deviation = draws.double().reshape(len(draws), *mu.shape) - mu.double()
         self.values = self.deviation * (-log_sigma.double()).exp()
         self.levels = self.by_level(self.values)
+        self.mean = self.levels.mean(1)
+        self.size = self.levels.square().mean(1).sqrt().clamp_min(1e-12)  # the root of the mean square
         self.first = sorted({call.numpy().tobytes(): number for number, call in enumerate(self.deviation)}.values())
         self.calls = len(self.first)
         self.rows, self.columns = (float(self.own.std(dim).median()) > 0.02 for dim in (1, 2))
@@ -46,16 +48,7 @@ class Noise:
         own = self.deviation - self.deviation.mean(0) if self.calls > 1 else self.deviation
         return own / self.by_level(own).square().mean(1).sqrt().clamp_min(1e-12).repeat(own.shape[2] // len(LEVELS))
 
-    @cached_property
-    def mean(self) -> Tensor:
-        return self.levels.mean(1)
-
-    @cached_property
-    def size(self) -> Tensor:
-        """The root of the mean square, level by level."""
-        return self.levels.square().mean(1).sqrt().clamp_min(1e-12)
-
-    @cached_property
+    @property
     def below(self) -> Tensor:
         """Which part of it, in units of its own size, is below each of the points."""
         scaled = (self.levels / self.size[:, None]).flatten().contiguous()
@@ -66,37 +59,19 @@ class Noise:
     def fault(self) -> str:
         """What the law N(0, 1) finds wrong first. Each of 23 numbers is held to 6.5 standard errors."""
         normal = 0.5 * torch.erfc(-self.POINTS / math.sqrt(2))
-        if self.n == 1:
-            return "no spread"
-        if float((self.size - 1).abs().max()) > SIGMAS / math.sqrt(2 * self.n):
-            return "spread"
-        if float(self.mean.abs().max()) > SIGMAS / math.sqrt(self.n):
-            return "mean"
-        return "shape" if bool(((self.below - normal).abs() > SIGMAS * (normal * (1 - normal) / self.n_of_all).sqrt()).any()) else ""
-
-    @property
-    def n_of_all(self) -> int:
-        return self.n * (len(LEVELS) if self.columns else 1)
+        n_of_all = self.n * (len(LEVELS) if self.columns else 1)
+        off = {"spread": (self.size - 1) * math.sqrt(2 * self.n), "mean": self.mean * math.sqrt(self.n),
+               "shape": (self.below - normal) / (normal * (1 - normal) / n_of_all).sqrt()}
+        return "no spread" if self.n == 1 else next((name for name, errors in off.items() if float(errors.abs().max()) > SIGMAS), "")
 
     @cached_property
-    def summary(self) -> list[Summary]:
-        """Mean and size by level and the shape of it all, each with its standard error. What is no noise is exact, up to rounding."""
-        if self.n == 1:
-            rounding = torch.full_like(self.mean, 2e-4)
-            return [Summary(self.mean, rounding), Summary(self.size, rounding)]
-        fourth = self.levels.pow(4).mean(1)
-        error = ((self.below * (1 - self.below) + 1 / self.n_of_all) / self.n_of_all).sqrt()
-        return [Summary(self.mean, self.size / math.sqrt(self.n)),
-                Summary(self.size, fourth.sqrt() / (2 * self.size * math.sqrt(self.n))), Summary(self.below, error)]
-
-    @cached_property
-    def sharing(self) -> dict[str, bool | int]:
-        """Which draws are no new ones. Exact repetitions are told; anything subtler shows in averages over rows or columns,
-        whose squares are chi-squared for independent noise (6.5 standard deviations: less than one false alarm in 1e7)."""
+    def sharing(self) -> dict[str, int | bool]:
+        """Which draws are no new ones: how many calls are repeated exactly, whether rows or columns share their noise. Anything subtler
+        than one noise for all of them shows in averages, whose squares are chi-squared (6.5 standard deviations: a false alarm in 1e7)."""
         new = self.own[self.first][:, : None if self.rows else 1, : None if self.columns else 1]
         scores = [chi_squared_score(new.mean(dim) * math.sqrt(new.shape[dim]) / new.square().mean().sqrt()) for dim in (1, 2)]
-        return {"repeated calls": len(self.values) - self.calls, "same for rows": not self.rows, "same for columns": not self.columns,
-                "rows correlated": scores[0] > SIGMAS, "columns correlated": scores[1] > SIGMAS}
+        return {"calls": len(self.values) - self.calls, "rows": not self.rows or scores[0] > SIGMAS,
+                "columns": not self.columns or scores[1] > SIGMAS}
 
 
 def chi_squared_score(values: Tensor) -> float:
