@@ -44,22 +44,17 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     return cases("expected_cost(f, logits)", ("logits", "theta"), two=problem(2, 3), three=problem(3, 2), one=problem(1, 4))
 
 
-def exact(points: int) -> Any:
-    """The value for two, three and one latents; an exception on the way is a result, too."""
-    return replace(value(points, "two", "three", "one", what="The expectation", random="sampled_not_enumerated"),
-                   view=lambda outputs: [outputs[name].get("value", "raises") for name in ("two", "three", "one")])
+def sound(view: Any) -> bool:
+    """Whether a gradient comes through the probabilities and through the costs. What is not one number for each example has none."""
+    dimensions, slopes = view[0], [view[1].get(name) for name in ("logits", "theta")]
+    return dimensions == 1 and all(slope is not None and bool(slope.any()) for slope in slopes)
 
 
-def through_both(points: int) -> Any:
-    """The gradient through the probabilities and through the costs. What is not one number for each example has none."""
-
-    def sound(view: Any) -> bool:
-        dimensions, slopes = view[0], [view[1].get(name) for name in ("logits", "theta")]
-        return dimensions == 1 and all(slope is not None and bool(slope.any()) for slope in slopes)
-
-    return replace(gradient(points, "two", sign=""), sound=sound,
-                   view=lambda outputs: (outputs["two"]["value"].dim(), outputs["two"]["slopes"]))
-
+LAWS = (
+    replace(value(2, "two", "three", "one", what="The expectation", random="sampled_not_enumerated"),  # an exception is a result, too
+            view=lambda outputs: [outputs[name].get("value", "raises") for name in ("two", "three", "one")]),
+    replace(gradient(2, "two", sign=""), view=lambda outputs: (outputs["two"]["value"].dim(), outputs["two"]["slopes"]), sound=sound),
+)
 
 MISTAKES = (
     Mistake("marginals_for_joint_states",
@@ -144,5 +139,5 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 EXERCISES = (
     Exercise(name="discrete.enumeration", target="expected_cost", title="An expectation over all joint states",
         read_on="Lecture 04, section 2", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.expected_cost,
-        laws=(exact(2), through_both(2)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

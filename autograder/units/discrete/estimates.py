@@ -103,20 +103,17 @@ class Exact:
     """Mean and variance of what the solution estimates in one problem: it is run on every tuple of codes that it could draw."""
 
     def __init__(self, solution: str, target: str, problem: dict[str, Any]):
-        problem, moments = double(rows(problem, lambda x: x[: len(x) // TILE])), {"value": [], "logits": [], "theta": []}
-        truth = Truth(problem)
+        problem = double(rows(problem, lambda x: x[: len(x) // TILE]))
+        truth, examples = Truth(problem), len(problem["logits"])
         chosen = torch.tensor(list(itertools.product(range(len(truth.codes)), repeat=problem["num_samples"])))  # (tuples, S)
-        z = truth.codes[chosen, 0].transpose(0, 1)  # (S, tuples, L, C)
+        z = truth.codes[chosen, 0].transpose(0, 1).repeat(1, examples, 1, 1)  # (S, examples * tuples, L, C)
         estimator = make(PREAMBLE + solution, target, standing_in(lambda shape, count, q: z))
-        for row in range(len(problem["logits"])):
-            with torch.enable_grad():
-                one = rows(problem, lambda x, row=row: x[row].expand(len(chosen), *x.shape[1:]))
-                got = probes.one_estimate(estimator, one, target)
-            weights = truth.probabilities[chosen, row].prod(1)
-            for name, both in moments.items():
-                mean = torch.tensordot(weights, got[name], 1)
-                both.append((mean, torch.tensordot(weights, (got[name] - mean) ** 2, 1)))
-        self.mean, self.variance = ({name: torch.stack([both[i] for both in each]) for name, each in moments.items()} for i in (0, 1))
+        with torch.enable_grad():
+            got = probes.one_estimate(estimator, rows(problem, lambda x: x.repeat_interleave(len(chosen), 0)), target)
+        each = {name: got[name].unflatten(0, (examples, -1)) for name in ("value", "logits", "theta")}
+        weights = truth.probabilities[chosen].prod(1)  # (tuples, examples)
+        self.mean = {name: torch.einsum("te,et...->e...", weights, x) for name, x in each.items()}
+        self.variance = {name: torch.einsum("te,et...->e...", weights, (x - self.mean[name][:, None]) ** 2) for name, x in each.items()}
 
 
 # --- the student's own codes ----------------------------------------------------------------------
@@ -167,20 +164,33 @@ def drawn_like(e: Estimates, q: OneHotCategorical | None) -> bool:
 
 
 def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
-    """The value, both gradients, and the spread, in words that of `what`."""
+    """The value, both gradients, and the spread of the logits' gradient, in words that of `what`."""
     known = WeakTensorKeyDictionary()
 
-    def behavior(name: str, key: str, decide: Callable[[Estimates, Exact], Finding]) -> Behavior:
+    def law(name: str, key: str, words: str, spread: bool = False) -> Behavior:
+        def decide(e: Estimates, exact: Exact) -> Finding:
+            found, want = e.numbers[key], exact.mean[key]
+            if not e.honest(exact):
+                return failed(name, "The codes are no fresh samples for each row and call.")
+            if e.numbers["value"] is None:
+                return failed(name, "One number for each example is asked for, shape [batch].")
+            if found is None:
+                return failed(name, f"There is no {words}.", None, shown(want), "none")
+            if not averages(found, want):
+                return failed(name, f"The mean of the estimates is not the enumerated {words}.", None, shown(want), shown(found.mean(0)))
+            if spread and not averages((found - found.mean(0)) ** 2, exact.variance[key], SPREAD_SIGMAS):
+                variances = (f"variance {float(v.sum()):.3f}" for v in (exact.variance[key], found.var(0)))
+                return failed(name, f"The spread of the estimates is not that of {what}.", None, *variances)
+            return passed(name, f"The estimates have the {'spread' if spread else 'mean'} that they should have.")
+
         def judge(seen: Seen) -> Finding:
             """The first problem in which it fails."""
+            findings = []
             for problem, record in zip(seen.inputs["problems"], seen.outputs["problems"], strict=True):
                 if problem["logits"] not in known:
                     known[problem["logits"]] = Exact(solution, target, problem)
-                e, exact = Estimates(problem, record), known[problem["logits"]]
-                finding = decide(e, exact) if e.honest(exact) else failed(name, "The codes are no fresh samples for each row and call.")
-                if not finding.passed:
-                    return finding
-            return finding
+                findings.append(decide(Estimates(problem, record), known[problem["logits"]]))
+            return next((finding for finding in findings if not finding.passed), findings[0])
 
         def view(outputs: dict[str, Any]) -> Any:
             """Of the first call how many codes were looked at, whether there is a number for each row, and what is judged."""
@@ -189,31 +199,8 @@ def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
 
         return Behavior(name, 1, judge, view)
 
-    def mean(name: str, key: str, words: str) -> Behavior:
-        def decide(e: Estimates, exact: Exact) -> Finding:
-            if e.numbers["value"] is None:
-                return failed(name, "One number for each example is asked for, shape [batch].")
-            if e.numbers[key] is None:
-                return failed(name, f"There is no {words}.", None, shown(exact.mean[key]), "none")
-            if e.unbiased(key, exact):
-                return passed(name, f"The mean of the estimates is the enumerated {words}.")
-            return failed(name, f"The mean of the estimates is not the enumerated {words}.", None, shown(exact.mean[key]),
-                          shown(e.numbers[key].mean(0)))
-
-        return behavior(name, key, decide)
-
-    def spread(e: Estimates, exact: Exact) -> Finding:
-        """The variance of each entry of the logits' gradient."""
-        if not e.unbiased("logits", exact):
-            return failed("estimator", "Judged once the mean of the estimates is right.")
-        found = e.numbers["logits"]
-        if averages((found - found.mean(0)) ** 2, exact.variance["logits"], SPREAD_SIGMAS):
-            return passed("estimator", f"The spread is that of {what}.")
-        variances = (f"variance {float(v.sum()):.3f}" for v in (exact.variance["logits"], found.var(0)))
-        return failed("estimator", f"The spread of the estimates is not that of {what}.", None, *variances)
-
-    return (mean("value", "value", "expected cost"), mean("encoder", "logits", "gradient of the logits"),
-            mean("decoder", "theta", "gradient of the cost's parameters"), behavior("estimator", "logits", spread))
+    return (law("value", "value", "expected cost"), law("encoder", "logits", "gradient of the logits"),
+            law("decoder", "theta", "gradient of the cost's parameters"), law("estimator", "logits", "gradient of the logits", spread=True))
 
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any], solution: str, target: str) -> str:
