@@ -20,7 +20,6 @@ def bias_and_variance(draws: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
 '''
 VARIANCE, NAIVE, NOISE = "draws.var(dim=0).sum()", "(draws.mean(dim=0) - exact).square().sum()", " - variance / len(draws)"
 SPREAD = "variance = draws.var(dim=0).sum()"
-BIAS = f"squared_bias = {NAIVE}"
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:

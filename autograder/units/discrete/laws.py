@@ -19,8 +19,7 @@ __all__ = ["first_wrong", "joined"]
 def joined(name: str, points: int, *laws: Behavior, inputs: dict[str, Any] | None = None, **settings: Any) -> Behavior:
     """A behavior that is right if all these laws hold, in the solution or in another form of it; else what is wrong in the first form.
 
-    Arguments:
-        inputs: what of them is other than was probed; such as fewer slopes, if the laws are to look at these only.
+    `inputs` differ from what was probed, such as fewer slopes, if the laws are to look at these only.
     """
 
     def judge(seen: Seen) -> Finding:

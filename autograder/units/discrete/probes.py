@@ -106,15 +106,11 @@ def negative_elbo(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 
     def told() -> dict[str, Any]:
         given = {name: value.clone().requires_grad_(name in inputs["slopes"]) for name, value in inputs["cases"]["usual"].items()}
-        diagnostics, found = called(**given)[1], {}
-        for name in ("elbo", "log_px", "kl"):
-            try:
-                entry = diagnostics[name]
-            except Exception:
-                raise Trouble(f'The diagnostics have no entry "{name}". They need "elbo", "log_px" and "kl".') from None
-            value = as_tensor(entry, f'diagnostics["{name}"]')
-            found[name] = {"value": value.detach().clone(), "attached": value.requires_grad}
-        return found
+        diagnostics = called(**given)[1]
+        if not isinstance(diagnostics, dict) or not {"elbo", "log_px", "kl"} <= diagnostics.keys():
+            raise Trouble('The diagnostics must be a dictionary with entries "elbo", "log_px" and "kl".')
+        found = {name: as_tensor(diagnostics[name], f'diagnostics["{name}"]') for name in ("elbo", "log_px", "kl")}
+        return {name: {"value": value.detach().clone(), "attached": value.requires_grad} for name, value in found.items()}
 
     return functions.probe(lambda *given: called(*given)[0], inputs) | {"told": attempt(told)}
 
