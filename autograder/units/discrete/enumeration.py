@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Edit, Exercise, Mistake, body, wrapped
+from autograder.exercises.exercise import Edit, Mistake, body, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import general, gradient, value
 from autograder.units.discrete import PREAMBLE, probes
-from autograder.units.discrete.laws import first_wrong
+from autograder.units.discrete.laws import pictured
 from autograder.units.discrete.truth import draw_problem
 
 SOLUTION = '''\
@@ -130,14 +130,11 @@ HINTS = (
     "log_q = (codes * logits.log_softmax(-1)).sum((-2, -1)), of shape (C^L, batch); return (log_q.exp() * f(codes)).sum(0)",
 )
 
-
-def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    values = [((name, "value"), f"example, latents: {name}", "E[f(z)]") for name in inputs["cases"]]
-    return first_wrong(ax, EXERCISES[0], inputs, outputs, *values, (("two", "slopes", "logits"), "class", "gradient of a latent's logits"))
-
-
 EXERCISES = (
-    Exercise(name="discrete.enumeration", target="expected_cost", title="An expectation over all joint states",
+    pictured(
+        *(((name, "value"), f"example, latents: {name}", "E[f(z)]") for name in ("two", "three", "one")),
+        *((("two", "slopes", name), "entry", f"gradient of {name}") for name in ("logits", "theta")),
+        name="discrete.enumeration", target="expected_cost", title="An expectation over all joint states",
         read_on="Lecture 04, section 2", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.expected_cost,
-        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

@@ -13,7 +13,7 @@ from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, dou
 from autograder.exercises.laws import close
 from autograder.exercises.pictures import furthest
 
-__all__ = ["first_wrong", "joined"]
+__all__ = ["joined", "pictured"]
 
 
 def joined(name: str, points: int, *laws: Behavior, inputs: dict[str, Any] | None = None, **settings: Any) -> Behavior:
@@ -38,12 +38,17 @@ def joined(name: str, points: int, *laws: Behavior, inputs: dict[str, Any] | Non
 Part = tuple[Sequence[str], str, str]  # its path in the outputs, and words for what is across and what is up
 
 
-def first_wrong(ax: Any, exercise: Exercise, inputs: dict[str, Any], outputs: dict[str, Any], *parts: Part) -> str:
-    """The first part that is wrong, beside what is right; no gradient is drawn as zeros."""
-    right = run(exercise, exercise.solution, double(inputs))
-    for path, across, up in parts:
-        got, want = (reduce(lambda found, key: found.get(key), path, found) for found in (outputs, right))
-        got = torch.zeros_like(want) if got is None else got
-        if not close(got, want, 1e-3):
-            return furthest(ax, got, want, across, up)
-    raise ValueError("nothing to draw")
+def pictured(*parts: Part, **asked: Any) -> Exercise:
+    """An exercise whose picture is the first of these parts that is wrong, beside what is right; no gradient is drawn as zeros."""
+
+    def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+        right = run(exercise, exercise.solution, double(inputs))
+        for path, across, up in parts:
+            got, want = (reduce(lambda found, key: found.get(key), path, found) for found in (outputs, right))
+            got = torch.zeros_like(want) if got is None else got
+            if not close(got, want, 1e-3):
+                return furthest(ax, got, want, across, up)
+        raise ValueError("nothing to draw")
+
+    exercise = Exercise(**asked, picture=picture)
+    return exercise

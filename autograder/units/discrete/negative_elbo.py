@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, Way, body, failed, passed, wrapped
+from autograder.exercises.exercise import Behavior, Finding, Mistake, Seen, Way, body, failed, passed, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, gradient, shown, value
 from autograder.units.discrete import PREAMBLE, kl, probes
-from autograder.units.discrete.laws import first_wrong, joined
+from autograder.units.discrete.laws import joined, pictured
 
 SOLUTION = '''\
 def negative_elbo(model, x: Tensor, estimator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -126,14 +126,11 @@ HINTS = (
     'loss = cost + kl; diagnostics = {"elbo": -loss.detach(), "log_px": -cost.detach(), "kl": kl.detach()}',
 )
 
-
-def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    return first_wrong(ax, EXERCISES[0], inputs, outputs, (("usual", "value"), "image", "loss"),
-                       (("usual", "slopes", "encoder"), "class", "gradient of a pixel's weights for a latent"))
-
-
 EXERCISES = (
-    Exercise(name="discrete.negative_elbo", target="negative_elbo", title="The negative ELBO with any estimator in it",
+    pictured(
+        (("usual", "value"), "image", "loss"), (("usual", "slopes", "encoder"), "class", "gradient of a pixel's weights for a latent"),
+        *((("told", name, "value"), "image", name) for name in TOLD),
+        name="discrete.negative_elbo", target="negative_elbo", title="The negative ELBO with any estimator in it",
         read_on="Lecture 04, section 1", solution=SOLUTION, preamble=PREAMBLE + kl.SOLUTION + "\n\n", draw=draw, probe=probes.negative_elbo,
-        laws=LAWS, forms=(SAMPLED,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        laws=LAWS, forms=(SAMPLED,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Exercise, Mistake, body
+from autograder.exercises.exercise import Mistake, body
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, general, gradient, value
 from autograder.units.discrete import PREAMBLE, probes
-from autograder.units.discrete.laws import first_wrong
+from autograder.units.discrete.laws import pictured
 
 SOLUTION = '''\
 def straight_through(soft: Tensor) -> Tensor:
@@ -74,15 +74,11 @@ HINTS = (
     "return hard + soft - soft.detach()",
 )
 
-
-def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    return first_wrong(ax, EXERCISES[0], inputs, outputs, (("usual", "value"), "class", "code"),
-                       (("usual", "slopes", "soft"), "class", "gradient"))
-
-
 EXERCISES = (
-    Exercise(name="discrete.straight_through", target="straight_through", title="Hard forward, soft backward",
+    pictured(
+        (("usual", "value"), "class", "code"), (("usual", "slopes", "soft"), "class", "gradient"),
+        name="discrete.straight_through", target="straight_through", title="Hard forward, soft backward",
         read_on="Lecture 04, section 7, straight-through", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.straight_through,
         laws=(value(1, "usual", what="The code", shape="the shape of soft", random=""), GRADIENT),
-        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

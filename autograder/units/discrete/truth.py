@@ -60,5 +60,6 @@ class Truth:
         off = self.costs - self.value
         surrogate = off * self.probabilities.log()
         apart = self.mean(surrogate).abs() / self.mean(surrogate**2).sqrt()
-        return bool(self.probabilities.min() > 0.02 and self.mean(off**2).sqrt().min() > 0.35
-                    and self.gradient.flatten(1).norm(dim=1).min() > 0.25 and (apart.max() > 0.25 or not estimated))
+        slope, spread = self.gradient.flatten(1).norm(dim=1), self.mean(off**2).sqrt()
+        clear = self.probabilities.min() > 0.02 and spread.min() > 0.35 and slope.min() > 0.25
+        return bool(clear and (apart.max() > 0.25 or not estimated))

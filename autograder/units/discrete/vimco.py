@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.exercises.exercise import Exercise, Mistake, body, wrapped
+from autograder.exercises.exercise import Mistake, body, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import extremes, gradient, value
 from autograder.units.discrete import PREAMBLE
-from autograder.units.discrete.laws import first_wrong, joined
+from autograder.units.discrete.laws import joined, pictured
 
 SOLUTION = '''\
 def vimco(log_w: Tensor, log_q: Tensor) -> Tensor:
@@ -138,14 +138,11 @@ HINTS = (
     "Return bound + (signals.detach() * (log_q - log_q.detach())).sum(0).",
 )
 
-
-def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    slopes = [(("usual", "slopes", name), "example", f"gradient of a sample's {name}") for name in ("log_q", "log_w")]
-    return first_wrong(ax, EXERCISES[0], inputs, outputs, (("usual", "value"), "example", "bound"), *slopes)
-
-
 EXERCISES = (
-    Exercise(name="discrete.vimco", target="vimco", title="VIMCO's bound and its learning signals",
+    pictured(
+        (("usual", "value"), "example", "bound"), (("usual", "slopes", "log_q"), "example", "gradient of a sample's log_q"),
+        (("usual", "slopes", "log_w"), "example", "gradient of a sample's log_w"),
+        name="discrete.vimco", target="vimco", title="VIMCO's bound and its learning signals",
         read_on="Lecture 04, section 9, several samples, one bound", solution=SOLUTION, preamble=PREAMBLE, draw=draw, laws=LAWS,
-        forms=(ARITHMETIC,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        forms=(ARITHMETIC,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )
