@@ -154,7 +154,7 @@ def picture_of(right: Estimator) -> Callable[..., str]:
 
     def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
         setting, got = Setting(*inputs["settings"][0]), outputs["estimates"][0].double().flatten()
-        if not got.numel() or not got.isfinite().all():
+        if got.numel() < 2 or not got.isfinite().all():
             raise ValueError("no estimates")
         mean, variance, _ = setting.moments(right)
         want = right(setting, torch.randn(SAMPLES, generator=torch.Generator().manual_seed(0)).double())
@@ -162,12 +162,9 @@ def picture_of(right: Estimator) -> Callable[..., str]:
         bins = torch.linspace(*ends.tolist(), 60).tolist()
         ax.hist(want, bins, density=True, color=RIGHT, alpha=0.5, label="right")
         ax.hist(got, bins, density=True, histtype="step", lw=1.5, color=YOURS, label="yours")
-        ax.axvline(mean, color=RIGHT, ls=":", label="the gradient")
-        ax.axvline(float(got.mean()), color=YOURS, ls="--", lw=1, label="your mean")
         ax.set(xlabel="estimate from one sample", ylabel="density")
         ax.legend(fontsize=7, loc="upper right")
-        spread = float(got.std()) if got.numel() > 1 else 0.0
-        return (f"Your estimates have mean {float(got.mean()):.3f} and standard deviation {spread:.3f}; "
+        return (f"Your estimates have mean {float(got.mean()):.3f} and standard deviation {float(got.std()):.3f}; "
                 f"right are {mean:.3f} and {math.sqrt(variance):.3f}.")
 
     return picture
