@@ -8,20 +8,22 @@ first, then two whose edits do not overlap, then one for a part.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, Way, edits_of, failed, run
-from autograder.exercises.laws import agree
+from autograder.exercises.laws import Summary, agree
 
 __all__ = ["candidates", "judge", "overlap"]
 
-MOST_PAIRS = 800  # that are run for one answer
+MOST_PAIRS = 300  # that are run for one answer
 SECONDS = 10.0  # of this process, for naming; some tenths are usual, and without a name the points are the same or fewer
 
 
@@ -181,9 +183,10 @@ class Judgement:
         sound = [law for law in self.open if decided[law.name].passed]
         fits = [(c, bool(names - {law.name for law in sound})) for c, names in close if all(self.undisturbed(law, c) for law in sound)]
         helped = any(helps for _, helps in fits)
-        likely = {id(c): self.likely(c, [law for law in self.open if law not in sound]) for c, _ in fits}
-        runs = 0
-        for (first, a), (second, b) in sorted(itertools.combinations(fits, 2), key=lambda two: -sum(likely[id(c)] for c, _ in two)):
+        wrong = [law for law in self.open if law not in sound]
+        likely, rests, runs = [self.likely(c, wrong) for c, _ in fits], self.rests([c for c, _ in fits], wrong[0]), 0
+        order = sorted(itertools.combinations(range(len(fits)), 2), key=lambda two: (-sum(likely[i] for i in two), rests[two[0]][two[1]]))
+        for (first, a), (second, b) in ((fits[i], fits[j]) for i, j in order):
             if first.names == second.names or first.form != second.form or (helped and not a and not b):
                 continue
             if overlap(self.exercise.solution, first.way, second.way):
@@ -195,11 +198,21 @@ class Judgement:
             if runs == MOST_PAIRS:
                 return
 
-    def likely(self, candidate: Candidate, wrong: list[Behavior]) -> int:
-        """Whether a candidate may be one of two: it has the shapes that came, and it makes a difference."""
+    def likely(self, candidate: Candidate, wrong: list[Behavior]) -> bool:
+        """Whether a candidate has the shapes that came."""
         mine = self.brief[1] if self.brief else self.seen.outputs
-        shaped = all(form(view(law, mine)) == form(view(law, candidate.brief)) for law in wrong)
-        return shaped + (not all(alike(law, self.solution.brief, candidate.brief) for law in wrong))
+        return all(form(view(law, mine)) == form(view(law, candidate.brief)) for law in wrong)
+
+    def rests(self, fits: list[Candidate], law: Behavior) -> list[list[float]]:
+        """What two candidates leave of the answer's difference to what is right, if theirs add up, as most do nearly."""
+        found = [numbers(view(law, self.brief[1] if self.brief else self.seen.outputs))]
+        found += [numbers(view(law, c.brief)) for c in (self.solution, *fits)]
+        size = len(found[1])
+        mine, right, *others = (v if len(v) == size else v.mean().expand(size) for v in found)
+        if not others:
+            return []
+        off = torch.stack(others) - right
+        return torch.cdist(mine - right - off, off).nan_to_num(math.inf).tolist()
 
     @cached_property
     def solution(self) -> Candidate:
@@ -225,6 +238,17 @@ def form(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [form(part) for part in value]
     return value.shape if isinstance(value, Tensor) else type(value)
+
+
+def numbers(value: Any) -> Tensor:
+    """All numbers in nested values, in one row."""
+    if isinstance(value, Summary):
+        value = value.values
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return torch.cat([torch.zeros(0).double(), *map(numbers, value)])
+    return torch.as_tensor(value if isinstance(value, (Tensor, float)) else []).double().flatten()
 
 
 def candidates(exercise: Exercise) -> Iterator[tuple[tuple[str, ...], tuple[Way, ...]]]:

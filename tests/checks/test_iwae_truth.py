@@ -7,8 +7,8 @@ import torch
 from torch.distributions import Bernoulli, Normal
 
 from autograder.catalogue import find_check
-from autograder.units.iwae.probes import SampledVAE
-from autograder.units.iwae.truth import Truth, draw_model, log_mean_exp
+from autograder.exercises.recording import RecordingVAE
+from autograder.units.iwae.sampled import Truth, draw_model, log_mean_exp
 
 
 def a_truth(seed=0):
@@ -55,7 +55,7 @@ def test_the_mean_weight_is_the_integral():
 def gradients():
     """gradient(check, seed): of the solution's sum, for the encoder's bias, with the noise that the seed gives."""
     inputs = draw_model(torch.Generator().manual_seed(6))
-    model, x = SampledVAE(inputs["weights"], (784,)), inputs["x"]
+    model, x = RecordingVAE(inputs["weights"], (784,)), inputs["x"]
     solutions = {name: find_check(name).object(find_check(name).solution) for name in ("iwae.bound", "iwae.dreg")}
 
     def gradient(name, seed):
@@ -73,7 +73,7 @@ def test_dreg_agrees_with_the_gradient_of_the_bound_on_average(gradients):
 
 
 def test_latents_are_kept_inside_vmap():
-    model, z = SampledVAE(draw_model(torch.Generator().manual_seed(1))["weights"], (784,)), torch.randn(5, 3, 4)
+    model, z = RecordingVAE(draw_model(torch.Generator().manual_seed(1))["weights"], (784,)), torch.randn(5, 3, 4)
     torch.vmap(torch.vmap(model.decoder))(z)
     torch.vmap(model.decoder, in_dims=1)(z)
     assert torch.equal(model.decoded[0].reshape(z.shape), z) and torch.equal(model.decoded[1].reshape(3, 5, 4), z.transpose(0, 1))

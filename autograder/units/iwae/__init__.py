@@ -4,8 +4,7 @@ NUMBER = 2
 TITLE = "Importance sampling"
 MODULES = (
     "importance_estimate",
-    "normalized_weights",
-    "effective_sample_size",
+    "weights",
     "over_samples",
     "log_weights",
     "bound",

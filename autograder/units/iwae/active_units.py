@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.laws import close, shown
 from autograder.units.iwae import PREAMBLE
 from autograder.units.iwae.probes import probe_active_units
-from autograder.units.iwae.truth import Truth
+from autograder.units.iwae.sampled import Truth
 
 SOLUTION = '''\
 @torch.no_grad()
@@ -50,19 +49,11 @@ def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
 # --- laws ----------------------------------------------------------------------------------------
 
 
-def variances_right(got: Tensor, right: Tensor) -> bool:
-    """Whether these are the variances, divided by the number of images or by one less."""
-    return any(close(got, wanted, 1e-3, 1e-5) for wanted in (right, right * (IMAGES - 1) / IMAGES))
-
-
-def changed(seen: Seen) -> tuple[str, ...]:
-    return () if torch.equal(seen.outputs["x"], seen.inputs["x"]) else ("changes_its_inputs",)
-
-
 def judge_variances(seen: Seen) -> Finding:
+    """The variances, divided by the number of images or by one less; and x left alone."""
     got, right = seen.outputs["variances"], seen.right["variances"]
-    also = changed(seen)
-    if not variances_right(got, right):
+    also = () if torch.equal(seen.outputs["x"], seen.inputs["x"]) else ("changes_its_inputs",)
+    if not any(close(got, wanted, 1e-3, 1e-5) for wanted in (right, right * (IMAGES - 1) / IMAGES)):
         message = "These are not the variances of the posterior means over images."
         return Finding("variances", False, message, (), shown(right), shown(got), also)
     if also:
@@ -74,13 +65,11 @@ def judge_count(seen: Seen) -> Finding:
     """The count that the variances give, yours or the right ones."""
     count, got, right = seen.outputs["count"], seen.outputs["variances"], seen.right["variances"]
     counts = [int((v > THRESHOLD).sum()) for v in (got, right) if v.shape == right.shape]
-    if count in counts and changed(seen):
-        return failed("count", "Judged once x is left alone.", *changed(seen))
+    if not torch.equal(seen.outputs["x"], seen.inputs["x"]):
+        return failed("count", "Judged once x is left alone.", "changes_its_inputs")
     if count in counts:
         return passed("count", "The count is that of the variances above 0.01.")
-    found = f"{count:g} where {counts[0]} of your variances are above 0.01"
-    message = "The count is not that of the variances above 0.01."
-    return Finding("count", False, message, (), f"{counts[0]}", found, changed(seen))
+    return failed("count", "The count is not that of the variances above 0.01.", None, f"{counts[0]}", f"{count:g}")
 
 
 VARIANCES, COUNT, COUNTED = "model.posterior(x).mean.var(dim=0)", "int((variances > 0.01).sum())", "variances > 0.01"

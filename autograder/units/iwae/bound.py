@@ -7,11 +7,9 @@ from functools import partial
 from autograder.exercises.exercise import Edit, Exercise, Mistake, Way, applied, body, wrapped
 from autograder.units.iwae import PREAMBLE, log_weights, probes
 from autograder.units.iwae.folding import LOG_W, REDUCED
-from autograder.units.iwae.gradients import gradient
-from autograder.units.iwae.laws import samples, value
+from autograder.units.iwae.laws import gradient, samples, value
 from autograder.units.iwae.log_weights import IN_WEIGHTS, RESULT
-from autograder.units.iwae.sampled import brief, picture, replay
-from autograder.units.iwae.truth import draw_sampled, log_mean_exp
+from autograder.units.iwae.sampled import brief, draw_sampled, log_mean_exp, picture, replay
 
 SOLUTION = '''\
 def importance_weighted_bound(model: nn.Module, x: Tensor, num_samples: int) -> Tensor:
@@ -196,5 +194,5 @@ EXERCISES = (
                      slopes=("usual", "saturated")),
         laws=(value(3, "The bound", "one value for each example", log_mean_exp), samples(2), gradient(2, DREG)), mistakes=MISTAKES,
         variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
-        picture=partial(picture, right=log_mean_exp, what="The bound")),
+        picture=partial(picture, right=log_mean_exp)),
 )

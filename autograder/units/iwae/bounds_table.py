@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
+from autograder.exercises import results
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, failed, passed
+from autograder.exercises.results import BATCH_SUM, PIXEL_MEAN, UNTRAINED
 from autograder.exercises.tables import columns, probe
 
 SOLUTION = '''\
@@ -22,39 +22,32 @@ bound_results = pd.DataFrame({
     "ess": [1.0, 2.4, 9.3, 31.8],
 })
 '''
-COLUMNS = ("num_samples", "bound", "ess")
 FEWEST, LARGEST = 4, 500  # rows, and the K that at least one row has
 SLACK = 0.5  # nats: the noise of a mean over a hundred images or more, when another K is drawn
 GROWTH = 0.4  # nats from K = 1 to the largest; a model after 100 steps gave 1.5 to 4
 ROUNDING = 0.051  # of an ESS
-UNTRAINED, BATCH_SUM, PIXEL_MEAN = -400.0, -700.0, -3.0  # as in unit 01: an untrained network has -543
 
 Rows = list[tuple[float, float, float]]  # num_samples, bound, ess; by num_samples
 
 
-def rows_of(outputs: dict[str, Any]) -> Rows | None:
-    """The table's rows; None if these are not the columns that the probe promises."""
-    found = [outputs.get(name) for name in COLUMNS]
-    if not all(isinstance(c, list) and c and len(c) == len(found[0] or ()) and all(isinstance(v, (int, float)) for v in c) for c in found):
-        return None
-    return sorted(zip(*found))
+def law(name: str, points: int, judge: Callable[[Rows], Finding]) -> Behavior:
+    def whole(columns: results.Columns) -> Finding:
+        rows = sorted(zip(*columns.values()))
+        if not all(math.isfinite(value) for row in rows for value in row):
+            return failed(name, "Some entries are not finite numbers.", "diverged", "finite numbers", "NaN or infinity")
+        return judge(rows)
 
-
-# --- laws ----------------------------------------------------------------------------------------
+    return results.law(name, points, whole)
 
 
 def judge_table(rows: Rows) -> Finding:
     """Enough numbers of samples, each with an evaluation of its own."""
     sizes = [k for k, *_ in rows]
-    got = ", ".join(f"{k:g}" for k in sizes)
-    expected = f"at least {FEWEST} different num_samples, 1 among them and one of {LARGEST} or more"
-    if any(k < 1 or k != round(k) for k in sizes):
-        return failed("table", "num_samples counts samples: whole numbers from 1.", None, expected, got)
     if repeated(rows):
-        return failed("table", "Rows with different num_samples hold exactly the same bound.", "same_evaluation_twice",
-                      "an evaluation for each row", "the same number again")
-    if len(set(sizes)) < FEWEST or sizes[0] != 1 or sizes[-1] < LARGEST:
-        return failed("table", f"The table needs {expected}; yours has {got}.", None, expected, got)
+        return failed("table", "Rows with different num_samples hold exactly the same bound.", "same_evaluation_twice")
+    expected = f"at least {FEWEST} different num_samples, 1 among them and one of {LARGEST} or more"
+    if len(set(sizes)) < FEWEST or sizes[0] != 1 or sizes[-1] < LARGEST or any(k != round(k) for k in sizes):
+        return failed("table", f"The table needs {expected}.", None, expected, ", ".join(f"{k:g}" for k in sizes))
     return passed("table", "All numbers of samples are there, each with an evaluation of its own.")
 
 
@@ -64,68 +57,48 @@ def repeated(rows: Rows) -> bool:
 
 def judge_values(rows: Rows) -> Finding:
     """Nats an image, with the right sign, and an ESS between 1 and K."""
-    scale, ess = judge_scale(rows), judge_ess(rows)
-    if scale and ess:
-        return replace(scale, also=ess.mistakes)
-    return scale or ess or passed("values", "Nats an image, and an effective number of samples between 1 and K.")
+    faults = [name for name in (scale_fault(rows), ess_fault(rows)) if name]
+    if not faults:
+        return passed("values", "Nats an image, and an effective number of samples between 1 and K.")
+    message = "In nats an image bounds lie some 70 to 220 below zero, and an effective sample size lies between 1 and num_samples."
+    got = ", ".join(f"{bound:.4g} and {ess:.3g} of {k:g}" for k, bound, ess in rows)
+    return Finding("values", False, message, tuple(faults), "bounds below zero, 1 <= ess <= num_samples", got)
 
 
-def judge_scale(rows: Rows) -> Finding | None:
+def scale_fault(rows: Rows) -> str | None:
     bounds = [bound for _, bound, _ in rows]
-    for beyond, name, message in (
-        (max(bounds) > 0, "loss_recorded", "A bound on the log-probability of a binary image is never positive."),
-        (min(bounds) > PIXEL_MEAN, "mean_over_pixels", "These are values of one pixel, not of an image."),
-        (min(bounds) < BATCH_SUM, "sum_over_batch", "These values are too large for one image."),
-        (min(bounds) < UNTRAINED, "untrained", "A row looks like a network that has not been trained."),
-    ):
-        if beyond:
-            got = f"between {min(bounds):.4g} and {max(bounds):.4g}"
-            return failed("values", message, name, "bounds in nats an image: some 70 to 220 below zero", got)
-    return None
+    signs = {"loss_recorded": max(bounds) > 0, "mean_over_pixels": min(bounds) > -PIXEL_MEAN, "sum_over_batch": min(bounds) < -BATCH_SUM,
+             "untrained": min(bounds) < -UNTRAINED}
+    return next((name for name, shown in signs.items() if shown), None)
 
 
-def judge_ess(rows: Rows) -> Finding | None:
-    expected = "an effective sample size between 1 and num_samples, and 1 for one sample"
-    got = ", ".join(f"{ess:.3g} of {k:g}" for k, _, ess in rows)
-    if any(ess < 1 - ROUNDING for _, _, ess in rows):
-        # 1 / ESS and ESS / K both lie below one, and are 1 at K = 1.
-        return failed("values", "An effective sample size is below 1.", "ess_is_a_fraction", expected, got)
-    if any(ess > k + ROUNDING for k, _, ess in rows):
-        return failed("values", "An effective sample size is above the number of samples.", "ess_out_of_range", expected, got)
-    return None
+def ess_fault(rows: Rows) -> str | None:
+    # 1 / ESS and ESS / K both lie below one, and are 1 at K = 1.
+    signs = {"ess_is_a_fraction": any(ess < 1 - ROUNDING for *_, ess in rows),
+             "ess_out_of_range": any(ess > k + ROUNDING for k, _, ess in rows)}
+    return next((name for name, shown in signs.items() if shown), None)
 
 
 def judge_growth(rows: Rows) -> Finding:
     """L_K <= L_(K+1): never lower than before, higher at the end, and not by log K."""
-    if scale := judge_scale(rows):
-        return failed("growth", "Judged once the bounds are in nats an image.", *scale.mistakes)
+    if scale := scale_fault(rows):
+        return failed("growth", "Judged once the bounds are in nats an image.", scale)
     if len(rows) < 2:
         return failed("growth", "One row cannot show how the bound grows.")
     steps = [(later[1] - earlier[1], math.log(later[0] / earlier[0])) for earlier, later in pairwise(rows) if 0 < earlier[0] < later[0]]
     last = steps[-2:] if len(steps) > 1 else []
-    for wrong, name, message in (
-        (last and all(-1.1 * ratio < growth < -0.3 * ratio for growth, ratio in last), "log_k_counted_twice", "falls by log K"),
-        (any(growth < -SLACK for growth, _ in steps), "bound_falls", "falls with the number of samples"),
-        (last and all(growth > 0.9 * ratio for growth, ratio in last), "log_k_missing", "goes on growing by log K"),
-        (rows[-1][1] - rows[0][1] < GROWTH, "mean_of_logs", "does not grow with the number of samples"),
-    ):
-        if wrong:
-            got = ", ".join(f"{bound:.1f} at {k:g}" for k, bound, _ in rows)
-            return failed("growth", f"The bound {message}.", "same_evaluation_twice" if repeated(rows) else name,
-                          "a bound that grows with the number of samples, ever more slowly", got)
+    signs = {
+        "log_k_counted_twice": last and all(-1.1 * ratio < growth < -0.3 * ratio for growth, ratio in last),
+        "bound_falls": any(growth < -SLACK for growth, _ in steps),
+        "log_k_missing": last and all(growth > 0.9 * ratio for growth, ratio in last),
+        "mean_of_logs": rows[-1][1] - rows[0][1] < GROWTH,
+    }
+    name = next((name for name, shown in signs.items() if shown), None)
+    if name:
+        got = ", ".join(f"{bound:.1f} at {k:g}" for k, bound, _ in rows)
+        return failed("growth", "The bound has to grow with the number of samples, ever more slowly.",
+                      "same_evaluation_twice" if repeated(rows) else name, "never lower than before, and higher at the end", got)
     return passed("growth", "The bound grows with the number of samples, as L_K must.")
-
-
-def law(name: str, points: int, judge: Callable[[Rows], Finding]) -> Behavior:
-    def whole(seen: Seen) -> Finding:
-        rows = rows_of(seen.outputs)
-        if rows is None:
-            return failed(name, "`bound_results` could not be read as a table of numbers.")
-        if not all(math.isfinite(value) for row in rows for value in row):
-            return failed(name, "Some entries are not finite numbers.", "diverged", "finite numbers", "NaN or infinity")
-        return judge(rows)
-
-    return Behavior(name, points, whole)
 
 
 MISTAKES = (
@@ -158,10 +131,7 @@ MISTAKES = (
 )
 
 VARIANTS = {
-    "rounded": "TARGET = TARGET.round(0)",
-    "tensors": "import torch\nTARGET['ess'] = [torch.tensor(v) for v in TARGET.ess]",
-    "extra columns": "TARGET['seconds'] = 3.2",
-    "another order": "TARGET = TARGET[::-1].reset_index(drop=True)",
+    "rounded, in another order": "TARGET = TARGET.round(0)[::-1].reset_index(drop=True)",
     "setting as index": "TARGET = TARGET.set_index('num_samples')",
     "a model after 100 steps": "TARGET['bound'] = [-205.3, -204.6, -204.5, -204.4]",
     "a noisy step": "TARGET['bound'] = [-112.1, -109.4, -107.2, -107.4]",
@@ -178,7 +148,7 @@ HINTS = (
 EXERCISES = (
     Exercise(name="iwae.bounds_table", target="bound_results", title="A table of bounds for growing K",
         read_on="Lecture 02, a tighter bound", solution=SOLUTION, preamble="import pandas as pd\n\n", probe=probe,
-        draw=lambda rng: columns("bound_results", (), COLUMNS),
+        draw=lambda rng: columns("bound_results", (), ("num_samples", "bound", "ess")),
         laws=(law("table", 1, judge_table), law("values", 1, judge_values), law("growth", 2, judge_growth)), mistakes=MISTAKES,
         variants=VARIANTS, hints=HINTS),
 )

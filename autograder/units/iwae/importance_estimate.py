@@ -48,57 +48,44 @@ def terms(inputs: dict[str, Any], z: Tensor) -> tuple[Tensor, Tensor]:
 def used(inputs: dict[str, Any], call: dict[str, Any]) -> Tensor:
     """The samples that the value stands on: all that f was called with; the last or the first, if these are too many."""
     z, value = call["z"].double(), float(call["value"].double().mean())
-    parts = [z] if len(z) <= SAMPLES else [z[-SAMPLES:], z[:SAMPLES]]
-    return min(parts, key=lambda part: abs(float(math.prod(terms(inputs, part)).mean()) - value))
+    return min((z[-SAMPLES:], z[:SAMPLES]), key=lambda part: abs(float(math.prod(terms(inputs, part)).mean()) - value))
 
 
 def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     """In the first call whatever is drawn from is given the student's samples; in the second one it draws."""
     call = outputs["calls"][0]
     z = used(inputs, call).to(call["z"].dtype)
-
-    class Recorded(Normal):
-        def sample(self, sample_shape: Any = ()) -> Tensor:
-            return z
-
-    return inputs | {"normals": (Recorded, Normal)}
-
-
-# --- laws ----------------------------------------------------------------------------------------
+    return inputs | {"normals": (type("Recorded", (Normal,), {"sample": lambda self, sample_shape=(): z}), Normal)}
 
 
 def judge_value(seen: Seen) -> Finding:
-    call = seen.outputs["calls"][0]
-    got, count = call["value"], len(call["z"])
-    if not count:
+    call, right = seen.outputs["calls"][0], seen.right["calls"][0]["value"]
+    few = ("num_samples_ignored",) if len(call["z"]) < SAMPLES else ()
+    if not len(call["z"]):
         return failed("value", "Your code never calls f.", "f_not_used", "f at each sample", "no call of f")
-    right = seen.right["calls"][0]["value"]
-    few = ("num_samples_ignored",) if count < SAMPLES else ()
-    if not close(got, right, atol=1e-5):
-        return Finding("value", False, "The estimate is not the mean of w f(z) over your samples.", (), shown(right), shown(got), few)
-    if few:
-        return failed("value", f"The estimate is the mean of w f(z) over {count} samples; {SAMPLES} were asked for.", *few)
+    if few or not close(call["value"], right, atol=1e-5):
+        message = f"The estimate has to be the mean of w f(z) over {SAMPLES} samples; f was called on {len(call['z'])}."
+        named = few if close(call["value"], right, atol=1e-5) else ()
+        return Finding("value", False, message, named, shown(right), shown(call["value"]), few)
     return passed("value", "The estimate is the mean of w f(z) over your samples.")
 
 
 def judge_samples(seen: Seen) -> Finding:
     """Mean and spread of z in the second call, and another z than in the first."""
-    if not all(len(call["z"]) for call in seen.outputs["calls"]):
-        return failed("samples", "Your code never calls f.", "f_not_used")
     first, z = (used(seen.inputs, call) for call in seen.outputs["calls"])
+    if not len(first) or not len(z):
+        return failed("samples", "Your code never calls f.", "f_not_used")
     few = ("num_samples_ignored",) if len(z) < SAMPLES else ()
     same = ("same_samples_in_every_call",) if torch.equal(first, z) else ()
     (mean, sigma), (at, width) = seen.inputs["q"], (float(z.mean()), float(z.std(correction=0)))
-    expected, got = f"{SAMPLES} draws of q in each call", f"{len(z)} with mean {at:.2f} and standard deviation {width:.2f}"
     error = SIGMAS * sigma / math.sqrt(len(z))
     drawn = abs(at - mean) <= error and abs(width - sigma) <= error / math.sqrt(2)  # NaN is neither
-    if not drawn and len(z) > 50:
-        return Finding("samples", False, "The samples are not draws of q.", (), expected, got, few + same)
-    if few:
-        return failed("samples", f"f was called on {len(z)} samples; {SAMPLES} were asked for.", *few, expected, got)
-    if same:
-        return failed("samples", "Two calls drew exactly the same samples.", *same, expected, "the same again")
-    return passed("samples", "The samples are draws of q, fresh in every call.")
+    if drawn and not few and not same:
+        return passed("samples", "The samples are draws of q, fresh in every call.")
+    got = f"{len(z)} with mean {at:.2f} and standard deviation {width:.2f}{', the same again' if same else ''}"
+    named = () if not drawn and len(z) > 50 else (few + same)[:1]
+    return Finding("samples", False, "The samples are not draws of q, as many as asked for and fresh in every call.", named,
+                   f"{SAMPLES} draws of q in each call", got, few + same)
 
 
 def spread(outputs: dict[str, Any]) -> list[Any]:
@@ -159,40 +146,31 @@ HINTS = (
 )
 
 
-# --- what is to be seen --------------------------------------------------------------------------
-
-
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """The samples, if they are not those of q; else the estimate beside the running mean."""
-    call = outputs["calls"][0]
+    """The samples beside q, if they are not those of q; else the estimate beside the running mean."""
+    call, (mean, sigma) = outputs["calls"][0], inputs["q"]
     z = used(inputs, call)
-    if not len(z) or not z.isfinite().all():
-        raise ValueError("nothing to draw")
-    mean, sigma = inputs["q"]
+    (w, f), number = terms(inputs, z), torch.arange(1, len(z) + 1)
     if abs(float(z.mean()) - mean) > 0.2 * sigma or not abs(float(z.std(correction=0)) / sigma - 1) < 0.2:
         grid = torch.linspace(min(mean - 4 * sigma, float(z.min())), max(mean + 4 * sigma, float(z.max())), 300)
         ax.hist(z, bins=60, density=True, color=YOURS, alpha=0.7, label="yours")
         ax.plot(grid, Normal(mean, sigma).log_prob(grid).exp(), color=RIGHT, label="right: q")
         ax.plot(grid, Normal(*inputs["p"]).log_prob(grid).exp(), color="gray", linestyle="--", label="p")
-        ax.set_xlabel("z")
-        ax.set_ylabel("density")
-        ax.legend()
-        return (f"Your samples have mean {float(z.mean()):.2f} and standard deviation {float(z.std(correction=0)):.2f}; q has {mean:.2f} "
-                f"and {sigma:.2f}, p has {inputs['p'][0]:.2f} and {inputs['p'][1]:.2f}.")
-    got, (w, f) = call["value"].double(), terms(inputs, z)
-    number = torch.arange(1, len(z) + 1)
-    running = (w * f).cumsum(0) / number
-    if got.numel() != 1 or not float(got.abs()) < 20 * float(running.abs().max()):  # NaN is not
-        raise ValueError("nothing to draw")
-    ax.axhline(float(got), color=YOURS, label="yours")
-    ax.plot(number, running, color=RIGHT, label="right: mean of w f(z)")
-    ax.plot(number, f.cumsum(0) / number, color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
-    ax.set_xscale("log")
-    ax.set_xlabel("samples")
-    ax.set_ylabel("estimate")
+        ax.set(xlabel="z", ylabel="density")
+        words = (f"Your samples have mean {float(z.mean()):.2f} and standard deviation {float(z.std(correction=0)):.2f}; q has {mean:.2f} "
+                 f"and {sigma:.2f}, p has {inputs['p'][0]:.2f} and {inputs['p'][1]:.2f}.")
+    else:
+        got, running = float(call["value"]), (w * f).cumsum(0) / number
+        if not abs(got) < 20 * float(running.abs().max()):  # NaN is not
+            raise ValueError("nothing to draw")
+        ax.axhline(got, color=YOURS, label="yours")
+        ax.plot(number, running, color=RIGHT, label="right: mean of w f(z)")
+        ax.plot(number, f.cumsum(0) / number, color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
+        ax.set(xscale="log", xlabel="samples", ylabel="estimate")
+        words = (f"Your estimate is {got:.4g}. The mean of w f(z) over your {len(z)} samples is {float(running[-1]):.4g}, that of f(z) "
+                 f"without weights {float(f.mean()):.4g}.")
     ax.legend()
-    return (f"Your estimate is {float(got):.4g}. The mean of w f(z) over your {len(z)} samples is {float(running[-1]):.4g}, that of f(z) "
-            f"without weights {float(f.mean()):.4g}.")
+    return words
 
 
 EXERCISES = (

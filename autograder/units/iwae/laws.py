@@ -1,79 +1,88 @@
-"""The laws of what stands on K samples: the value at those that were decoded, and that they are independent draws of q(z|x)."""
+"""The laws of what stands on K samples: its value at those that were decoded, its gradient, and that they are draws of q(z|x)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autograder.exercises.exercise import Behavior, Finding, Seen, failed, passed
-from autograder.exercises.laws import constant, shown
-from autograder.units.iwae.sampled import ATOL, REPLAYED, RTOL, Right, Sampled, calls_of
+from autograder.exercises.exercise import Behavior, Edit, Finding, Seen, double, failed, passed, run
+from autograder.exercises.laws import SIGMAS, constant, shown
+from autograder.units.iwae.sampled import ATOL, REPLAYED, RTOL, Right, Sampled, calls_of, is_constant, log_mean_exp
 
-__all__ = ["LATER", "NO_DRAWS_OF_Q", "draws_fault", "off", "samples", "samples_fault", "value"]
+__all__ = ["CLOSE", "directions", "distance", "gradient", "no_draws_of_q", "samples", "samples_fault", "value"]
 
-# Each statistic is the mean of n nearly normal numbers and is compared at 6.5 standard errors: a false alarm in fewer than one
-# of 1e9 right submissions. Shared noise moves the statistics by a factor, and so is found always.
-SIGMAS = 6.5
 # With these the bound does not stand on K draws of q, so the value is not that of L_K either.
 NO_DRAWS_OF_Q = ("decodes_the_mean", "samples_from_the_prior", "averages_the_latents", "wrong_spread", "one_sample_repeated",
                  "one_z_for_the_batch")
-# Calls that show what the first one does not: where they were made; the mistake of which a value that is wrong there in any way is
-# the sign, or one that is wrong in its shape.
+# Calls that show what the first one does not, and the mistake of which a value that is wrong there in any way is the sign.
 LATER = {
-    "one sample": ("with one sample", "", "one_sample_loses_its_dimension"),
-    "one example": ("with one example", "", "one_example_loses_its_dimension"),
-    "saturated": ("where the decoder's logits are as large as 40", "", ""),
-    "many samples": ("with many samples", "wrong_with_many_samples", ""),
-    "again": ("when it is called again", "state_drifts", ""),
+    "one sample": ("with one sample", None),
+    "one example": ("with one example", None),
+    "saturated": ("where the decoder's logits are as large as 40", None),
+    "many samples": ("with many samples", "wrong_with_many_samples"),
+    "one chunk": ("where one chunk could hold all samples", "fewer_samples_than_a_chunk"),
+    "again": ("when it is called again", "state_drifts"),
 }
+CLOSE = 4e-3  # of gradients: relative, Frobenius norm; float32 gives some 1e-5
 
 
 # --- the value -----------------------------------------------------------------------------------
 
 
-def value(points: int, what: str, shape: str, right: Right) -> Behavior:
+def no_draws_of_q(seen: Seen) -> str | None:
+    fault = draws_fault(seen)
+    return fault if fault in NO_DRAWS_OF_Q else None
+
+
+def value(points: int, what: str, shape: str, right: Right, draws: Callable[[Seen], str | None] = no_draws_of_q) -> Behavior:
     """The value in every call, at the latents that were decoded in that call.
 
     Arguments:
         what: its name. shape: in words. right: of log-weights.
+        draws: the mistake by which the latents are no draws on which the value could stand.
     """
 
     def judge(seen: Seen) -> Finding:
-        calls, fault = calls_of(seen), draws_fault(seen)
-        first, also = calls["usual"], (fault,) if fault in NO_DRAWS_OF_Q else ()
+        calls, fault = calls_of(seen), draws(seen)
         if any(call.changed_x for call in calls.values()):
             return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
-        if fault == "samples_from_the_prior" and first.stands_on(lambda log_w: right(log_w + first.truth.kl(first.z))) is not None:
-            return failed("value", f"{what} stands on draws of p(z), and is that of p(x|z) alone.", fault)
-        wrong = at_first(first) or later(seen, calls)
-        if wrong:
-            return replace(wrong, also=also)
-        if also:
+        if fault == "samples_from_the_prior":  # with these p(x|z) alone is a right weight, so no other mistake can be told
+            return failed("value", f"{what} stands on draws of p(z).", fault, "K independent draws of q(z|x)", "draws of p(z)")
+        if wrong := at_first(calls["usual"]) or later(seen, calls):
+            return replace(wrong, also=(fault,) if fault else ())
+        if fault:
             return failed("value", f"{what} does not stand on K draws of q(z|x).", fault, "K independent draws of q(z|x)", "other latents")
         return passed("value", f"{what} is right at the samples that your code drew, for each example.")
 
     def at_first(call: Sampled) -> Finding | None:
+        """A wrong value in plain numbers."""
+        got, z = call.value, call.z
         if call.stands_on(right) is not None:
             return None
-        if call.z is not None and len(call.z) != call.num_samples and call.agrees(call.z, right):
-            return failed("value", f"There are {len(call.z)} samples where num_samples is {call.num_samples}.", "num_samples_ignored")
-        z = next(iter(call.candidates()), None)
-        return off(what, shape, call.value, None if z is None else right(call.truth.log_w(z)))
+        if z is None or (len(z) != call.num_samples and call.agrees(z, right)):
+            count = f"{len(call.rows)} for {call.batch} examples" if z is None else f"{len(z)} for each example"
+            return failed("value", f"num_samples is {call.num_samples}, and the latents that your code decodes are {count}.")
+        want = right(call.log_w(z))
+        if got.shape != want.shape:
+            message = f"{what} must have {shape}, shape {list(want.shape)}; yours has shape {list(got.shape)}."
+        elif constant(got, want):
+            by = float((got - want).mean())
+            message = f"{what} is off by the same number everywhere: all too {'high' if by > 0 else 'low'} by {abs(by):.4g} nats."
+        else:
+            message = f"{what} is {'wrong' if got.isfinite().all() else 'not finite everywhere'}."
+        return failed("value", message, None, shown(want), shown(got))
 
     def later(seen: Seen, calls: dict[str, Sampled]) -> Finding | None:
-        here = f"{what} is right for {calls['usual'].num_samples} samples of {calls['usual'].batch} examples"
         for name, found in seen.outputs.items():
-            where, sign, lost = LATER.get(name.rstrip("0123456789 "), ("", "", ""))
-            if where and "trouble" in found:
-                return failed("value", f"{here}, and stops {where}. {found['trouble']}", sign or lost or None)
-            if where and calls[name].stands_on(right) is None:
-                wanted, got = seen.inputs["cases"][name]["shape"], calls[name].value
-                how = "wrong" if got.isfinite().all() else "not finite"
-                sign = sign or (lost if list(got.shape) != wanted else "")
-                return failed("value", f"{here}, and {how} {where}.", sign or None, f"shape {wanted}", shown(got))
+            where, sign = LATER.get(name.rstrip("0123456789 "), (None, None))
+            if where and ("trouble" in found or calls[name].stands_on(right) is None):
+                wanted = f"shape {seen.inputs['cases'][name]['shape']}"
+                got = (found["trouble"], "an exception") if "trouble" in found else ("There it is wrong.", shown(found["value"]))
+                return failed("value", f"{what} is right for the first call, and not {where}. {got[0]}", sign, wanted, got[1])
         return None
 
     def view(outputs: dict[str, Any]) -> Any:
@@ -82,23 +91,9 @@ def value(points: int, what: str, shape: str, right: Right) -> Behavior:
     return Behavior("value", points, judge, view, rtol=RTOL, atol=ATOL)
 
 
-def off(what: str, shape: str, got: Tensor, want: Tensor | None) -> Finding:
-    """A wrong value in plain numbers."""
-    if want is None:
-        return failed("value", f"{what} is not that of K latents that your code decodes for each example.", None, "", shown(got))
-    if got.shape != want.shape:
-        message = f"{what} must have {shape}, shape {list(want.shape)}; yours has shape {list(got.shape)}."
-    elif not got.isfinite().all():
-        message = f"{what} is not finite everywhere: there is NaN or infinity in it."
-    elif constant(got, want):
-        by = float((got - want).mean())
-        message = f"{what} is off by the same number everywhere: all too {'high' if by > 0 else 'low'} by {abs(by):.4g} nats."
-    else:
-        message = f"{what} is wrong."
-    return failed("value", message, None, shown(want), shown(got))
-
-
 # --- the samples ---------------------------------------------------------------------------------
+# Each statistic is the mean of n nearly normal numbers and is compared at 6.5 standard errors: a false alarm in fewer than one
+# of 1e9 right submissions. Shared noise moves the statistics by a factor, and so is found always.
 
 
 def samples(points: int) -> Behavior:
@@ -106,12 +101,11 @@ def samples(points: int) -> Behavior:
 
     def judge(seen: Seen) -> Finding:
         call, expected = calls_of(seen)["usual"], "independent draws of q(z|x): for each sample, each example, each latent, each call"
-        if call.z is None:
-            got = f"{len(call.rows)} latents for {call.batch} examples"
-            return failed("samples", "The decoded latents cannot be told: not a whole number for each example.", None, expected, got)
-        if len(call.z) < call.num_samples:
-            got = f"{len(call.z)} for each example where num_samples is {call.num_samples}"
-            return failed("samples", "Fewer latents were decoded than num_samples asks for.", "num_samples_ignored", expected, got)
+        if call.z is None or len(call.z) < call.num_samples:
+            got, sign = f"{len(call.rows)} for {call.batch} examples", None if call.z is None else "num_samples_ignored"
+            return failed("samples", f"The decoded latents are not {call.num_samples} for each example.", sign, expected, got)
+        if is_constant(seen):
+            return failed("samples", "The value is the same whatever was drawn, so it does not stand on the samples.")
         if fault := draws_fault(seen):
             return failed("samples", "The latents are not independent draws of q(z|x).", fault, expected, "draws that are not")
         return passed("samples", "The latents are independent draws of q(z|x), fresh in every call.")
@@ -130,14 +124,14 @@ def draws_fault(seen: Seen) -> str | None:
     calls = {name: c for name, c in calls_of(seen).items() if name.split()[0] in ("usual", "again") and c.candidates()}
     if "usual" not in calls or any(c.changed_x for c in calls.values()):  # draws for another x tell nothing
         return None
-    mu, k = calls["usual"].truth.mu, calls["usual"].num_samples
-    return samples_fault(torch.stack([c.z[:k] for c in calls.values()]), mu, calls["usual"].truth.log_sigma)
+    first = calls["usual"]
+    return samples_fault(torch.stack([c.z[: first.num_samples] for c in calls.values()]), first)
 
 
-def samples_fault(z: Tensor, mu: Tensor, log_sigma: Tensor) -> str | None:
+def samples_fault(z: Tensor, truth: Sampled) -> str | None:
     """The mistake that latents (calls, K, batch, M) show, if they are not independent draws of q."""
-    noise = (z - mu) * (-log_sigma).exp()
-    if bool((z == z[:, :, :1]).all()):
+    noise, mu = truth.noise(z), truth.mu
+    if z.shape[2] > 1 and bool((z == z[:, :, :1]).all()):
         return "one_z_for_the_batch"
     size, error = float(noise.square().mean()), SIGMAS / noise.numel() ** 0.5
     if size < 1e-4:
@@ -163,3 +157,63 @@ def spread(noise: Tensor, dim: int) -> tuple[float, float]:
     """Mean of (sum over dim)^2 / size, and its error: 1 for independent standard normals, the size where shared, 0 where they cancel."""
     sums = noise.sum(dim).square() / noise.shape[dim]
     return float(sums.mean()), SIGMAS * (2 / sums.numel()) ** 0.5
+
+
+# --- the gradient --------------------------------------------------------------------------------
+
+
+def gradient(points: int, dreg: Edit) -> Behavior:
+    """The gradient of L_K for encoder and decoder, at the student's own samples; up to a factor where the value is wrong.
+
+    Arguments:
+        dreg: the edit of the solution that gives the value the doubly reparameterized gradient, which is right on average.
+    """
+
+    def judge(seen: Seen) -> Finding:
+        call, got = calls_of(seen)["usual"], seen.outputs["usual"].get("slopes", {})
+        expected = "the samples' gradients with the normalized weights"
+        asked = [name for name, case in seen.inputs["cases"].items() if case.get("slopes")]
+        if call.changed_x:
+            return failed("gradient", "The gradient is that of another x.", "changes_its_inputs", expected)
+        if "trouble" in got:
+            return failed("gradient", got["trouble"], None, expected)
+        right_value = call.stands_on(log_mean_exp) is not None
+        if asked and not any(slope.any() for slope in got.values()):  # that of weights that underflow is zero, too
+            sign = "bound_without_graph" if right_value or not got else None
+            return failed("gradient", "The bound carries no gradient, so nothing can be trained on it.", sign, expected)
+        if fault := no_draws_of_q(seen):
+            return failed("gradient", "The gradient does not stand on K draws of q(z|x).", fault, expected)
+        for name in asked:
+            if not (right(seen.outputs[name], seen.right[name], right_value) or right(seen.outputs[name], other(seen)[name], right_value)):
+                where = "" if name == "usual" else f" {LATER[name][0]}"
+                return failed("gradient", f"This is not the gradient of the bound{where}.", None, expected, "another gradient")
+        return passed("gradient", "The gradient is that of L_K, or one that agrees with it on average, for encoder and decoder.")
+
+    def right(got: dict[str, Any], want: dict[str, Any], right_value: bool) -> bool:
+        got, want = got.get("slopes", {}), want["slopes"]
+        if got.keys() != want.keys():
+            return False
+        projected = sum(float((got[n].double() * w).sum()) for n, w in want.items()) / sum(float(w.square().sum()) for w in want.values())
+        factor = 1.0 if right_value else projected
+        return distance(got, {name: factor * slope for name, slope in want.items()}) < CLOSE
+
+    def other(seen: Seen) -> dict[str, Any]:
+        return run(seen.exercise, seen.exercise.source(dreg), double(seen.replayed))
+
+    def view(outputs: dict[str, Any]) -> list[Any]:
+        return [directions(found["slopes"]) for found in outputs.values() if "slopes" in found]
+
+    return Behavior("gradient", points, judge, view, after="value", own=True, rtol=1e-3, atol=3e-4)
+
+
+def distance(got: dict[str, Tensor], want: dict[str, Tensor]) -> float:
+    """Relative distance of two gradients (Frobenius norm over all of their parameters)."""
+    left = sum(float((got[n].double() - want[n].double()).square().sum()) for n in want)
+    return (left / max(sum(float(w.double().square().sum()) for w in want.values()), 1e-30)) ** 0.5
+
+
+def directions(slopes: dict[str, Tensor]) -> dict[str, Any]:
+    """By parameter the direction and the length of a gradient: what two of them that are the same have in common."""
+    if "trouble" in slopes:
+        return slopes
+    return {name: (slope / slope.norm().clamp(min=1e-2), float(slope.norm())) for name, slope in slopes.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,9 +10,8 @@ import torch
 
 from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.units.iwae import PREAMBLE, probes
-from autograder.units.iwae.laws import off, samples_fault
-from autograder.units.iwae.sampled import ATOL, RTOL, Sampled, brief, calls_of, replay
-from autograder.units.iwae.truth import draw_model, log_mean_exp
+from autograder.units.iwae.laws import samples_fault, value
+from autograder.units.iwae.sampled import Sampled, brief, calls_of, draw_model, is_constant, liked, log_mean_exp, replay
 
 SOLUTION = '''\
 @torch.no_grad()
@@ -33,96 +31,55 @@ DRAW, SIZE = "z = qz.sample((min(chunk, num_samples - start),))", "min(chunk, nu
 ADD = "total = torch.logaddexp(total, torch.logsumexp(log_w, dim=0))"
 END, LOG_K = "return total - math.log(num_samples)", " - math.log(num_samples)"
 SUM, BOUND = "torch.logsumexp(log_w, dim=0)", "torch.logsumexp(log_w, dim=0) - math.log(len(log_w))"
-CASES = ("usual", "one chunk")
 NO_DRAWS = ("decodes_the_mean", "samples_from_the_prior", "one_z_for_the_batch", "samples_shared_across_the_batch")
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
-    """151 samples in chunks of 32 (the last one is short), 61 samples in one chunk of at most 200."""
+    """87 samples in chunks of 32 (the last one is short); 61 samples of the first image, by a model that likes it, in one chunk."""
     inputs = draw_model(rng)
-    rows = torch.arange(len(inputs["x"]))
-    cases = {n: {"arguments": a, "rows": rows, "shape": [len(rows)]} for n, a in zip(CASES, ([151, 32], [61, 200]))}
+    rows, weights = torch.arange(len(inputs["x"])), liked(inputs["x"][0])
+    cases = {"usual": {"arguments": [87, 32], "rows": rows, "shape": [len(rows)]},
+             "one chunk": {"arguments": [61, 200], "rows": rows[:1], "shape": [1], "weights": weights}}
     return inputs | {"signature": "log_likelihood(model, x, num_samples, chunk)", "cases": cases, "kind": "images"}
 
 
 # --- laws ----------------------------------------------------------------------------------------
 
 
-def value(points: int) -> Behavior:
-    """The estimate at all the samples that were decoded, in every chunking."""
-
-    def judge(seen: Seen) -> Finding:
-        for name in CASES:
-            num_samples, chunk = seen.inputs["cases"][name]["arguments"]
-            if "trouble" in seen.outputs[name]:
-                message = f"With {num_samples} samples and chunk = {chunk}: {seen.outputs[name]['trouble']}"
-                return failed("value", message, "fewer_samples_than_a_chunk")
-            finding = wrong(calls_of(seen)[name], num_samples, chunk)
-            if finding:
-                return finding
-        return passed("value", "The estimate is that of all your samples together, in every chunking.")
-
-    def wrong(call: Sampled, k: int, chunk: int) -> Finding | None:
-        if call.changed_x:
-            return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
-        if call.z is None:
-            return failed("value", "The decoded latents cannot be told apart by example.", None, f"{k} for each example")
-        right, fault = call.stands_on(log_mean_exp) is not None, drawn_badly(call)
-        if fault and (right or call.agrees(call.z, log_mean_exp)):
-            return failed("value", "The samples are not independent draws of q(z|x).", fault, "K independent draws for each example")
-        if right:
-            return None
-        count = len(call.z)
-        if count != k and (call.agrees(call.z, log_mean_exp) or call.agrees(call.z, lambda log_w: torch.logsumexp(log_w, 0) - math.log(k))):
-            short = "last_chunk_left_out" if count == k - k % chunk else "num_samples_ignored"
-            name = short if count < k else "more_samples_than_asked"
-            return failed("value", f"There are {count} samples where num_samples is {k}.", name, str(k), str(count))
-        finding = off("The estimate", "one value for each example", call.value, log_mean_exp(call.truth.log_w(call.z)))
-        return replace(finding, also=(fault,) if fault else ())
-
-    def view(outputs: dict[str, Any]) -> Any:
-        return [found.get("value", "stops") for found in outputs.values()]
-
-    return Behavior("value", points, judge, view, rtol=RTOL, atol=ATOL)
-
-
-def drawn_badly(call: Sampled) -> str | None:
+def drawn_badly(seen: Seen) -> str | None:
     """The mistake by which the samples of all chunks together are not K independent draws of q for each example."""
-    noise = call.truth.noise(call.z)[:, 0]
+    call = calls_of(seen)["usual"]
+    if call.z is None:
+        return None
+    noise = call.noise(call.z)[:, 0]
     if len(torch.unique(noise.mul(1e4).round(), dim=0)) < 0.9 * len(noise) and float(noise.square().mean()) > 1e-4:
         return "same_samples_in_every_chunk"
-    fault = samples_fault(call.z[None], call.truth.mu, call.truth.log_sigma)
+    fault = samples_fault(call.z[None], call)
     return fault if fault in NO_DRAWS else None
 
 
-def memory(seen: Seen) -> Finding:
-    call, chunk = calls_of(seen)["usual"], seen.inputs["cases"]["usual"]["arguments"][1]
-    largest = max(call.sizes, default=0)
-    if largest > chunk * call.batch:
-        got = f"{largest // call.batch} samples of each example at once"
-        return failed("memory", "More samples are decoded at once than chunk allows.", "chunk_ignored", f"at most {chunk} at once", got)
-    if not largest:
-        return failed("memory", "Your code never decodes anything.")
-    return passed("memory", f"At most {chunk} samples of each example are decoded at once.")
+def law(name: str, sign: str, fault: Callable[[Sampled, dict[str, Any]], bool], wrong: str, fine: str) -> Behavior:
+    """A law of how it is computed: whether there is a fault in the first call's record."""
+
+    def judge(seen: Seen) -> Finding:
+        call, record = calls_of(seen)["usual"], seen.outputs["usual"]
+        if not call.largest or not record["encoded"] or is_constant(seen):
+            return failed(name, "Judged once the estimate stands on samples.")
+        return failed(name, wrong, sign) if fault(call, record) else passed(name, fine)
+
+    return Behavior(name, 1, judge, after="value", own=True)
 
 
-def encoder(seen: Seen) -> Finding:
-    batch = calls_of(seen)["usual"].batch
-    encoded = sum(part.numel() for part in seen.outputs["usual"]["encoded"])  # one pixel of each row was kept
-    if encoded > batch:
-        return failed("encoder", "An example is encoded again and again.", "encodes_for_each_chunk", f"{batch} rows", f"{encoded} rows")
-    if encoded < batch:
-        return failed("encoder", "There are examples that your code never encodes.", None, f"{batch} rows", f"{encoded} rows")
-    return passed("encoder", "Each example is encoded once.")
-
-
-def graph(seen: Seen) -> Finding:
-    if seen.outputs["usual"]["graph"]:
-        message = "The result carries a graph, so every chunk's activations stay in memory."
-        return failed("graph", message, "keeps_the_graph", "no graph", "a graph")
-    if not calls_of(seen)["usual"].sizes:
-        return failed("graph", "Your code never decodes anything.")
-    return passed("graph", "No graph is kept.")
+LAWS = (
+    value(2, "The estimate", "one value for each example", log_mean_exp, drawn_badly),
+    law("memory", "chunk_ignored", lambda call, record: call.largest > record["arguments"][1] * call.batch,
+        "More samples are decoded at once than chunk allows.", "No more samples are decoded at once than chunk allows."),
+    law("encoder", "encodes_for_each_chunk",  # one pixel of each row was kept
+        lambda call, record: sum(part.numel() for part in record["encoded"]) != call.batch,
+        "Each example has to be encoded once, and not for each chunk.", "Each example is encoded once."),
+    law("graph", "keeps_the_graph", lambda call, record: record["graph"],
+        "The result carries a graph, so every chunk's activations stay in memory.", "No graph is kept."),
+)
 
 
 # --- mistakes ------------------------------------------------------------------------------------
@@ -227,7 +184,6 @@ HINTS = (
 EXERCISES = (
     Exercise(name="iwae.log_likelihood", target="log_likelihood", title="log p(x) from many samples, in bounded memory",
         read_on="Lecture 02, the test log-likelihood", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.probe_sampled,
-        replay=partial(replay, names=CASES, whole=True), brief=brief,
-        laws=(value(2), *(Behavior(law.__name__, 1, law, after="value", own=True) for law in (memory, encoder, graph))), mistakes=MISTAKES,
-        variants=VARIANTS, hints=HINTS, kinds={"images": ""}),
+        replay=partial(replay, whole=True), brief=brief,
+        laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, kinds={"images": ""}),
 )

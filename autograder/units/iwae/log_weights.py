@@ -11,8 +11,7 @@ from autograder.exercises.laws import general
 from autograder.units.iwae import PREAMBLE, probes
 from autograder.units.iwae.folding import LOG_W
 from autograder.units.iwae.laws import samples, value
-from autograder.units.iwae.sampled import brief, picture, replay
-from autograder.units.iwae.truth import draw_sampled
+from autograder.units.iwae.sampled import brief, draw_sampled, picture, replay
 
 SOLUTION = '''\
 def log_weights(model: nn.Module, x: Tensor, num_samples: int) -> Tensor:
@@ -202,5 +201,5 @@ EXERCISES = (
         draw=partial(draw_sampled, signature="log_weights(model, x, num_samples)", sample_dimension=True),
         laws=(value(3, "log w", "one value for each sample of each example", torch.clone), samples(1)), mistakes=MISTAKES,
         variants=VARIANTS, hints=HINTS, kinds={"images": "", "flat": "flat_pixels_only"},
-        picture=partial(picture, right=torch.clone, what="Log-weights")),
+        picture=partial(picture, right=torch.clone)),
 )

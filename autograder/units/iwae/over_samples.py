@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed, wrapped
-from autograder.exercises.laws import close, shown
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.exercises.functions import cases
+from autograder.exercises.laws import value
 from autograder.units.iwae import PREAMBLE
 from autograder.units.iwae.probes import probe_over_samples
 
@@ -32,33 +34,27 @@ WITHOUT = ((MERGED, "x"), (UNMERGED, "x"))  # neither merge nor unmerge is of us
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
     shapes = {"vectors": (3, 4, 2), "images": (4, 3, 1, 5, 2), "numbers": (5, 2)}
-    return {name: torch.randn(shape, generator=rng) for name, shape in shapes.items()}
+    return cases("over_samples(f, z)", **{name: {"z": torch.randn(shape, generator=rng)} for name, shape in shapes.items()})
+
+
+RIGHT = value(2, "vectors", "images", "numbers", what="The result", shape="f's results, (K, batch, ...)", rtol=1e-6, atol=1e-6)
 
 
 def judge_values(seen: Seen) -> Finding:
     """Each result at its own sample and example, and z left alone."""
-    changed = any(not torch.equal(record["z"], seen.inputs[name]) for name, record in seen.outputs.items() if "z" in record)
-    also = ("changes_its_inputs",) if changed else ()
-    for name, z in seen.inputs.items():
-        record = seen.outputs[name]
-        if "trouble" in record:
-            return Finding("values", False, f"With z of shape {list(z.shape)}: {record['trouble']}", also=also)
-        got, right = record["value"], seen.right[name]["value"]
-        if not close(got, right, 1e-6, 1e-6):
-            message = f"With z of shape {list(z.shape)} results stand in the wrong place."
-            return Finding("values", False, message, (), shown(right), shown(got), also)
-    if changed:
-        return failed("values", "Your code changes z in place.", *also, "z as it was", "another z")
-    return passed("values", "Each result stands at its own sample and example.")
+    return replace(RIGHT.judge(seen), behavior="values")
+
+
+def values(outputs: dict[str, Any]) -> Any:
+    return [outputs[name].get("value", "stops") for name in ("vectors", "images", "numbers")]
 
 
 def judge_calls(seen: Seen) -> Finding:
-    calls = [record["calls"] for record in seen.outputs.values() if "calls" in record]
-    if all(n == 1 for n in calls):
+    calls, right = seen.outputs["calls"], seen.right["calls"]
+    if 0 < calls <= right:
         return passed("one_call", "f is called once, on all samples.")
-    name = "a_call_for_each_sample" if min(calls) > 1 else None
-    message = f"f is called {calls[0]} times for {len(seen.inputs['vectors'])} samples."
-    return failed("one_call", message, name, "one call of f", f"{calls[0]} calls")
+    message = f"For {right} tensors z f is called {calls} times."
+    return failed("one_call", message, "a_call_for_each_sample" if calls else None, "one call of f for each z", f"{calls} calls")
 
 
 MISTAKES = (
@@ -85,28 +81,13 @@ MISTAKES = (
             "Methods ending in an underscore and += overwrite their tensor; make a new one.", wrapped("(value, given[1].mul_(2))[0]")),
 )
 
+WHOLE = SOLUTION[SOLUTION.index("def over_samples"):]
 VARIANTS = {
-    "reshape": """\
-def over_samples(f, z):
-    k, batch = z.shape[:2]
-    y = f(z.reshape(k * batch, *z.shape[2:]))
-    return y.reshape(k, batch, *y.shape[1:])
-""",
-    "example by example": """\
-def over_samples(f, z):
-    rows = z.transpose(0, 1).flatten(0, 1)
-    y = f(rows)
-    return y.unflatten(0, (z.shape[1], z.shape[0])).transpose(0, 1)
-""",
-    "cat and split": """\
-def over_samples(f, z):
-    return torch.stack(f(torch.cat(list(z))).split(z.shape[1]))
-""",
-    "the library's": """\
-def over_samples(f, z):
-    from elbolab.inference import merge, unmerge
-    return unmerge(f(merge(z)), len(z))
-""",
+    "reshape": body(WHOLE, "y = f(z.reshape(-1, *z.shape[2:]))", "return y.reshape(*z.shape[:2], *y.shape[1:])"),
+    "example by example": body(WHOLE, "y = f(z.transpose(0, 1).flatten(0, 1))",
+                               "return y.unflatten(0, (z.shape[1], z.shape[0])).transpose(0, 1)"),
+    "cat and split": body(WHOLE, "return torch.stack(f(torch.cat(list(z))).split(z.shape[1]))"),
+    "the library's": body(WHOLE, "from elbolab.inference import merge, unmerge", "return unmerge(f(merge(z)), len(z))"),
 }
 
 HINTS = (
@@ -119,7 +100,7 @@ EXERCISES = (
     Exercise(name="iwae.over_samples", target="over_samples", title="K samples through a network in one call",
         read_on="Lecture 02, folding samples into the batch", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_over_samples,
         laws=(
-            Behavior("values", 2, judge_values, lambda outputs: [r.get("value", "stops") for r in outputs.values()], rtol=1e-6, atol=1e-6),
+            Behavior("values", 2, judge_values, values, rtol=1e-6, atol=1e-6),
             Behavior("one_call", 1, judge_calls, after="values", own=True),
         ), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.exercises.functions import cases
 from autograder.exercises.laws import Summary, shown, untouched
 from autograder.exercises.pictures import furthest
 from autograder.units.iwae import PREAMBLE
-from autograder.units.iwae.probes import probe_resample
 
 SOLUTION = '''\
 def resample(z: Tensor, log_w: Tensor, num_draws: int) -> Tensor:
@@ -24,16 +24,18 @@ FAR_OFF = 110  # of Pearson's statistic with 35 degrees of freedom: above that w
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
-    """Candidates (K, batch, M), and log-weights none of which is hopeless: each is drawn some five times or more."""
-    return {"z": torch.randn(8, 5, 3, generator=rng), "log_w": -1.0 - 4.8 * torch.rand(8, 5, generator=rng), "num_draws": DRAWS}
+    """Candidates (K, batch, M), and log-weights none of which is hopeless: each is drawn some five times or more; and far lower ones."""
+    z, log_w = torch.randn(8, 5, 3, generator=rng), -1.0 - 4.8 * torch.rand(8, 5, generator=rng)
+    given = {name: {"z": z, "log_w": log_w - low, "num_draws": DRAWS} for name, low in (("usual", 0.0), ("far", 900.0))}
+    return cases("resample(z, log_w, num_draws)", **given)
 
 
 # --- which candidates were drawn -----------------------------------------------------------------
 
 
-def counts(record: dict[str, Any]) -> Tensor | None:
+def counts(outputs: dict[str, Any], case: str = "usual") -> Tensor | None:
     """How often each candidate was drawn, (K, batch); None where a draw is none of its own example's candidates."""
-    z, got = record["z"].double(), record["value"].double()
+    z, got = outputs["usual"]["after"]["z"].double(), outputs[case].get("value", torch.zeros(0)).double()
     if got.shape != (DRAWS, *z.shape[1:]) or not got.isfinite().all():
         return None
     which = torch.cdist(got.transpose(0, 1), z.transpose(0, 1)).argmin(-1)  # (batch, draws)
@@ -42,40 +44,42 @@ def counts(record: dict[str, Any]) -> Tensor | None:
     return torch.stack([torch.bincount(k, minlength=len(z)) for k in which], dim=1).double()
 
 
-def follow(log_w: Tensor, drawn: Tensor | None) -> bool:
-    """Whether the candidates were drawn in proportion to their weights."""
-    want = DRAWS * torch.softmax(log_w.double(), 0)
-    return drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF
+def changed(seen: Seen) -> bool:
+    return not untouched(seen.inputs["cases"]["usual"], seen.outputs["usual"]["after"])
 
 
-def signs(seen: Seen) -> tuple[str, ...]:
-    """What the calls show whatever was drawn: arguments that change, and draws that vary but not from call to call."""
-    first, again = seen.outputs["usual"]["value"], seen.outputs["again"].get("value")
-    same = again is not None and DRAWS in first.shape and torch.equal(first, again)
-    same = same and bool(first.std(first.shape.index(DRAWS)).nan_to_num().any())
-    changed = not untouched(seen.inputs, seen.outputs["usual"]["after"])
-    return ("changes_its_inputs",) * changed + ("same_samples_in_every_call",) * same
+def follow(seen: Seen, case: str) -> bool:
+    """Whether the candidates were drawn in proportion to their weights; those that were given."""
+    want, drawn = DRAWS * torch.softmax(seen.inputs["cases"]["usual"]["log_w"].double(), 0), counts(seen.outputs, case)
+    return drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF and not changed(seen)
+
+
+def repeated(seen: Seen) -> tuple[str, ...]:
+    """The sign of draws that vary, but not from call to call."""
+    first, again = (seen.outputs["usual"][name] for name in ("value", "again"))
+    same = DRAWS in first.shape and torch.equal(first, again) and first.std(first.shape.index(DRAWS)).nan_to_num().any()
+    return ("same_samples_in_every_call",) if same else ()
 
 
 # --- laws ----------------------------------------------------------------------------------------
 
 
 def judge_picks(seen: Seen) -> Finding:
-    usual = seen.outputs["usual"]
-    shape, got = [DRAWS, *usual["z"].shape[1:]], usual["value"]
-    if counts(usual) is None:
-        message = "A draw is none of its example's candidates."
-        message = message if list(got.shape) == shape else f"The draws have shape {list(got.shape)}."
-        return Finding("picks", False, message, (), f"shape {shape}, each entry one of its example's candidates", shown(got), signs(seen))
-    if "changes_its_inputs" in signs(seen):
+    if changed(seen):
         return failed("picks", "Your code changes z or log_w in place.", "changes_its_inputs", "arguments as they were", "others")
+    if counts(seen.outputs) is None:
+        shape, got = [DRAWS, *seen.inputs["cases"]["usual"]["z"].shape[1:]], seen.outputs["usual"]["value"]
+        message = "A draw is none of its example's candidates."
+        return Finding("picks", False, message, (), f"shape {shape}, each entry a candidate of its example", shown(got), repeated(seen))
     return passed("picks", "Each draw is one of its own example's candidates.")
 
 
 def judge_weights(seen: Seen) -> Finding:
-    expected, same = "draws in proportion to the normalized weights", tuple(s for s in signs(seen) if s != "changes_its_inputs")
-    if not follow(seen.inputs["log_w"], counts(seen.outputs["usual"])):
-        return Finding("weights", False, "The draws do not follow the normalized weights.", (), expected, "other proportions", same)
+    same = repeated(seen)
+    if changed(seen):
+        return failed("weights", "Judged once the arguments are left alone.", "changes_its_inputs")
+    if not follow(seen, "usual"):
+        return Finding("weights", False, "The draws do not follow the normalized weights.", also=same)
     if same:
         return failed("weights", "Two calls drew exactly the same.", *same, "fresh draws", "the same again")
     return passed("weights", "Each candidate is drawn as often as its weight says.")
@@ -83,32 +87,25 @@ def judge_weights(seen: Seen) -> Finding:
 
 def judge_far(seen: Seen) -> Finding:
     """The same with log-weights whose exponentials are 0."""
-    far, log_w = seen.outputs["far"], seen.inputs["log_w"]
-    if "trouble" not in far and follow(log_w, counts(far)):
+    if follow(seen, "far"):
         return passed("extremes", "Log-weights of 784 pixels are no trouble.")
-    message = f"With log-weights near -900{': ' + far['trouble'] if 'trouble' in far else ' the draws do not follow the weights.'}"
-    return failed("extremes", message, "exp_underflows" if follow(log_w, counts(seen.outputs["usual"])) else None)
+    message = f"With log-weights near -900: {seen.outputs['far'].get('trouble', 'the draws do not follow the weights.')}"
+    return failed("extremes", message, "exp_underflows" if follow(seen, "usual") else None)
 
 
-def moments(record: dict[str, Any]) -> Any:
-    """A view: the shape, and the mean draw of each example with the mean products of its latents."""
-    if "trouble" in record:
+def moments(outputs: dict[str, Any], case: str = "usual") -> Any:
+    """A view: the shape, and for each example the means of the latents and of their products."""
+    if "trouble" in outputs[case]:
         return "stops"
-    draws = record["value"].double()
-    draws = draws if draws.shape[1:] == record["z"].shape[1:] else draws.flatten(0, -2)
-    mean, products, squares = draws.mean(0), *(torch.einsum("n...i,n...j->...ij", t, t) / len(draws) for t in (draws, draws**2))
-    values = torch.cat([mean, products.flatten(-2)], dim=-1)
-    spread = torch.cat([products.diagonal(dim1=-2, dim2=-1), squares.flatten(-2)], dim=-1) - values**2
-    return list(record["value"].shape), Summary(values, (spread.clamp(min=0) / len(draws)).sqrt())
-
-
-def usual(outputs: dict[str, Any]) -> Any:
-    return moments(outputs["usual"])
+    draws, shape = outputs[case]["value"].double(), outputs["usual"]["after"]["z"].shape[1:]
+    draws = draws if draws.shape[1:] == shape else draws.flatten(0, -2)
+    terms = torch.cat([draws, torch.einsum("n...i,n...j->n...ij", draws, draws).flatten(-2)], dim=-1)
+    return list(outputs[case]["value"].shape), Summary(terms.mean(0), terms.std(0) / len(terms) ** 0.5)
 
 
 def far(outputs: dict[str, Any]) -> Any:
     """And whether each draw is a candidate."""
-    return moments(outputs["far"]), "value" in outputs["far"] and counts(outputs["far"]) is not None
+    return moments(outputs, "far"), counts(outputs, "far") is not None
 
 
 PICK = "Categorical(logits=log_w.T).sample((num_draws,))"
@@ -178,19 +175,17 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """How often each candidate of the example that is furthest off was drawn, beside its weight."""
-    case = "far" if follow(inputs["log_w"], counts(outputs["usual"])) and "value" in outputs["far"] else "usual"
-    drawn = counts(outputs[case])
-    if drawn is None:
-        raise ValueError("nothing to draw")
-    return furthest(ax, drawn.T / DRAWS, torch.softmax(inputs["log_w"].double(), 0).T, "candidate", "share of the draws")
+    case = "far" if follow(Seen(None, inputs, outputs), "usual") else "usual"
+    right = torch.softmax(inputs["cases"]["usual"]["log_w"].double(), 0)
+    return furthest(ax, counts(outputs, case).T / DRAWS, right.T, "candidate", "share of the draws")
 
 
 EXERCISES = (
     Exercise(name="iwae.resample", target="resample", title="A posterior sample by resampling",
-        read_on="Lecture 02, the posterior that the weights know", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_resample,
+        read_on="Lecture 02, the posterior that the weights know", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
         laws=(
-            Behavior("picks", 1, judge_picks, usual, sound=lambda view: False),
-            Behavior("weights", 2, judge_weights, usual, after="picks", sound=lambda view: False),
+            Behavior("picks", 1, judge_picks, moments, sound=lambda view: False),
+            Behavior("weights", 2, judge_weights, moments, after="picks", sound=lambda view: False),
             Behavior("extremes", 1, judge_far, far, after="weights", sound=lambda view: view[1]),
         ), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )
