@@ -145,24 +145,23 @@ def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         rsample = method(student(mu, log_sigma), "rsample")
         return [as_tensor(rsample(), "rsample()") for _ in range(calls)]
 
-    draws: list[Tensor] = []
-    given = {name: inputs[name] for name in ("mu", "log_sigma")}
-    with known_state(inputs["seed"]):
-        for _ in range(2):
-            after = {name: value.clone() for name, value in given.items()}
-            draws += [z.detach().clone() for z in sample(*after.values(), inputs["calls"])]
-    if any(z.shape != draws[0].shape for z in draws):
-        raise Trouble("Two calls of `rsample()` gave samples of different shapes.")
-    small = [sample(torch.zeros(shape), torch.full(shape, 0.5), 1)[0] for shape in ((1, 3), (3, 1))]
-
     def gradient() -> dict[str, Any]:
         leaves = {name: value.clone().requires_grad_() for name, value in given.items()}
         z = sample(*(leaf * 1 for leaf in leaves.values()), 1)[0].reshape(inputs["mu"].shape)  # `* 1`: no leaves, as of a network
         slopes = differentiate((z * inputs["weights"]).sum(), leaves)
         return {"z": z.detach()} | {n: None if s is None else s / inputs["weights"] for n, s in slopes.items()} if slopes else {}
 
-    return {"draws": torch.stack(draws), "of_size_one": [list(z.shape) for z in small], "given": given, "after": after,
-            "gradient": attempt(gradient)}
+    draws: list[Tensor] = []
+    given = {name: inputs[name] for name in ("mu", "log_sigma")}
+    with known_state(inputs["seed"]):
+        found = attempt(gradient)
+        for _ in range(2):
+            after = {name: value.clone() for name, value in given.items()}
+            draws += [z.detach().clone() for z in sample(*after.values(), inputs["calls"])]
+    if any(z.shape != draws[0].shape for z in draws):
+        raise Trouble("Two calls of `rsample()` gave samples of different shapes.")
+    small = [sample(torch.zeros(shape), torch.full(shape, 0.5), 1)[0] for shape in ((1, 3), (3, 1))]
+    return {"draws": torch.stack(draws), "of_size_one": [list(z.shape) for z in small], "given": given, "after": after, "gradient": found}
 
 
 def probe_log_prob(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -195,17 +194,16 @@ def probe_estimator(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The "estimates" of each setting, drawn from one random state, so that all code that draws alike has the same samples."""
     need_callable(student, "the function(f, mu, log_sigma, num_samples)")
 
-    def estimate(*coefficients: float, gradients: bool = False) -> Tensor:
-        *function, mu, log_sigma = coefficients
-        with known_state(inputs["seed"]):
-            parameters = (torch.tensor(value, requires_grad=gradients) for value in (mu, log_sigma))
-            value = student(example(*function), *parameters, inputs["num_samples"])
+    def estimate(setting: tuple[float, ...], gradients: bool = False) -> Tensor:
+        *coefficients, mu, log_sigma = setting
+        parameters = (torch.tensor(value, requires_grad=gradients) for value in (mu, log_sigma))
+        try:
+            with known_state(inputs["seed"]):
+                value = student(example(*coefficients), *parameters, inputs["num_samples"])
+        except RuntimeError:  # it may want parameters that carry gradients
+            if gradients:
+                raise
+            return estimate(setting, gradients=True)
         return as_tensor(value, "the function(f, mu, log_sigma, num_samples)").detach()
 
-    def either(setting: tuple[float, ...]) -> Tensor:
-        try:
-            return estimate(*setting)
-        except RuntimeError:  # it may want parameters that carry gradients
-            return estimate(*setting, gradients=True)
-
-    return {"estimates": [either(setting) for setting in inputs["settings"]]}
+    return {"estimates": [estimate(setting) for setting in inputs["settings"]]}
