@@ -11,12 +11,13 @@ The cost keeps the codes that it is asked for, so mistakes run with the student'
 from __future__ import annotations
 
 import itertools
+import types
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -93,7 +94,7 @@ class Exact:
         truth, examples = Truth(problem), len(problem["logits"])
         chosen = torch.tensor(list(itertools.product(range(len(truth.codes)), repeat=problem["num_samples"])))  # (tuples, S)
         z = truth.codes[chosen, 0].transpose(0, 1).repeat(1, examples, 1, 1)  # (S, examples * tuples, L, C)
-        estimator = make(PREAMBLE + solution, target, standing_in(lambda q, count: z))
+        estimator = make(PREAMBLE + solution, target, standing_in(lambda shape, count, q: z))
         with torch.enable_grad():
             got = probes.one_estimate(estimator, rows(problem, lambda x: x.repeat_interleave(len(chosen), 0)), target)
         each = {name: got[name].unflatten(0, (examples, -1)) for name in ("value", "logits", "theta")}
@@ -105,22 +106,26 @@ class Exact:
 # --- the student's own codes ----------------------------------------------------------------------
 
 
-def standing_in(codes: Callable[[OneHotCategorical, int], Tensor]) -> dict[str, Any]:
-    """Names that stand in for those with which an estimator draws its codes: so many from a distribution."""
+def standing_in(codes: Callable[[torch.Size, int, OneHotCategorical | None], Tensor]) -> dict[str, Any]:
+    """Names that stand in for those with which an estimator draws its codes: of shape (L, C), so many, from q or relaxed."""
 
     class Replayed(OneHotCategorical):
         def sample(self, sample_shape: Any = ()) -> Tensor:
-            return codes(self, sample_shape[0]).to(self.logits.dtype)
+            return codes(self.logits.shape[1:], sample_shape[0], self).to(self.logits.dtype)
 
-    return {"OneHotCategorical": Replayed}
+    def gumbel_softmax(logits: Tensor, tau: float) -> Tensor:
+        return codes(logits.shape[2:], len(logits), None).to(logits.dtype)
+
+    functional = types.SimpleNamespace(one_hot=nn.functional.one_hot, gumbel_softmax=gumbel_softmax)
+    return {"OneHotCategorical": Replayed, "nn": types.SimpleNamespace(functional=functional)}
 
 
 def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     """One call, in which code that draws as the student's code does draws the student's codes. Other code draws nothing."""
     drawn = {p["logits"].shape[1:]: Estimates(p, record) for p, record in zip(inputs["problems"], outputs["problems"])}
 
-    def codes(q: OneHotCategorical, count: int) -> Tensor:
-        e = drawn[q.logits.shape[1:]]
+    def codes(shape: torch.Size, count: int, q: OneHotCategorical | None) -> Tensor:
+        e = drawn[shape]
         if e.codes is None or count > len(e.codes[0]) or not drawn_like(e, q):
             raise ValueError("These codes were drawn in another way.")
         return e.codes[0][:count, :1] if e.same_for_all_rows else e.codes[0][:count]
@@ -128,9 +133,11 @@ def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     return inputs | {"calls": 1, "names": standing_in(codes)}
 
 
-def drawn_like(e: Estimates, q: OneHotCategorical) -> bool:
+def drawn_like(e: Estimates, q: OneHotCategorical | None) -> bool:
     """Whether the recorded codes may have come from q, in the way in which the running code draws from it."""
-    if not e.one_hot or e.same_in_each_call != (torch.initial_seed() != 0):  # `run` seeds with 0
+    if q is None or not e.one_hot:
+        return q is None and not e.one_hot
+    if e.same_in_each_call != (torch.initial_seed() != 0):  # `run` seeds with 0
         return False
     if e.same_for_all_rows or len(q.logits) != e.rows:
         return e.same_for_all_rows and len(q.logits) == 1
@@ -149,7 +156,7 @@ def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:
         def decide(e: Estimates, exact: Exact) -> Finding:
             found, want = e.numbers[key], exact.mean[key]
             if not e.honest(exact):
-                return failed(name, "The codes are no fresh samples for each row and call.", None if e.one_hot else "relaxed_samples")
+                return failed(name, "The codes are no fresh samples for each row and call.")
             if e.numbers["value"] is None:
                 return failed(name, "One number for each example is asked for, shape [batch].")
             if found is None:
