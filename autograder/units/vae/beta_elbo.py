@@ -11,8 +11,7 @@ from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, 
 from autograder.exercises.laws import agree, shown
 from autograder.units.vae import PREAMBLE, elbo
 from autograder.units.vae.elbo import OBJECTIVE, PARTS, drifts, values
-from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, Call, among, brief, calls_of, draw, replay
-from autograder.units.vae.inference_variants import VARIANTS
+from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, VARIANTS, Call, among, brief, calls_of, draw, replay
 from autograder.units.vae.probes import probe_inference
 
 
@@ -39,26 +38,22 @@ def wrong_loss(call: Call) -> Finding | None:
 
 def judge_gradient(seen: Seen) -> Finding:
     """The gradient with respect to the model is that of minus the mean beta-ELBO, at its true value."""
-    calls = calls_of(seen)[: len(seen.inputs["calls"])]
-    expected, slopes = "the gradient of -mean(log_px - beta * kl) for encoder and decoder", calls[0].record["slopes"]
-    if not all(call.record["slopes"] for call in calls):
-        return failed("gradient", "The loss carries no graph, so loss.backward() cannot train anything.", "loss_without_graph",
-                      expected, "requires_grad=False")
-    if "trouble" in slopes:
-        return failed("gradient", slopes["trouble"], None, expected)
-    if not all(slope.isfinite().all() for slope in slopes.values()):
-        return failed("gradient", "The gradient of the loss is not finite.", None, expected, "NaN or infinity")
-    if not any(bool(slope.any()) for slope in slopes.values()):
-        return failed("gradient", "The gradient of the loss is zero.", "loss_without_graph", expected, "zero")
-    if calls[0].changed_x:
-        return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
-    if all(any(near(call.record["slopes"], want) for want in call.gradients()) for call in calls):
-        return passed("gradient", "The gradient is right for encoder and decoder.")
-    message = "The loss has the right value but the wrong gradient."
-    for part in PARTS:
-        if not part.judge(seen).passed:
-            message = f"The loss is put together right, but {part.name} in it is wrong: see vae.elbo first."
-    return failed("gradient", message, None, expected, "another gradient")
+    expected = "the gradient of -mean(log_px - beta * kl) for encoder and decoder"
+    for call in calls_of(seen)[: len(seen.inputs["calls"])]:
+        slopes = call.record["slopes"]
+        if "trouble" in slopes:
+            return failed("gradient", slopes["trouble"], None, expected)
+        if not any(bool(slope.any()) for slope in slopes.values()):
+            return failed("gradient", "The loss carries no gradient, so loss.backward() cannot train anything.", "loss_without_graph",
+                          expected, "none, or zero")
+        if not all(slope.isfinite().all() for slope in slopes.values()):
+            return failed("gradient", "The gradient of the loss is not finite.", None, expected, "NaN or infinity")
+        if call.changed_x:
+            return failed("gradient", "Your code changes x in place, and the loss is that of another x.", "changes_its_inputs", expected)
+        if not any(near(slopes, want) for want in call.gradients()):
+            wrong = next((f"{part.name} in it is wrong: see vae.elbo first" for part in PARTS if not part.judge(seen).passed), "")
+            return failed("gradient", f"The loss is put together right, but {wrong or 'its gradient is not'}.", None, expected, "another")
+    return passed("gradient", "The gradient is right for encoder and decoder.")
 
 
 def near(got: dict[str, Tensor], want: dict[str, Tensor]) -> bool:

@@ -11,8 +11,7 @@ from torch import Tensor
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
 from autograder.exercises.laws import agree, shown
 from autograder.units.vae import PREAMBLE
-from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, TERMS, Call, among, brief, calls_of, draw, replay
-from autograder.units.vae.inference_variants import VARIANTS
+from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, TERMS, VARIANTS, Call, among, brief, calls_of, draw, replay
 from autograder.units.vae.probes import probe_inference
 
 

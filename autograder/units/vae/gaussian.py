@@ -121,8 +121,6 @@ class ReparameterizedDiagonalGaussian(torch.distributions.Normal):
                                            "return torch.addcmul(self.mu, self.log_sigma.exp(), noise)"),
     "log-sigma clamped at 10": gaussian(init="self.mu = mu\nself.log_sigma = log_sigma.clamp(-10, 10)"),
     "minus epsilon": gaussian("return self.mu - self.log_sigma.exp() * torch.randn_like(self.mu)"),
-    "epsilon drawn without gradients": gaussian("with torch.no_grad():\n    noise = torch.randn_like(self.mu)\n"
-                                                "return self.mu + noise.detach() * self.log_sigma.exp()"),
     "Box and Muller": gaussian("radius = torch.sqrt(-2 * torch.log(1 - torch.rand_like(self.mu)))\n"
                                "noise = radius * torch.cos(2 * math.pi * torch.rand_like(self.mu))\n"
                                "return self.mu + self.log_sigma.exp() * noise"),
