@@ -64,6 +64,8 @@ class Estimates:
             self.one_hot = bool((((codes == 0) | (codes == 1)).all(-1) & (codes.sum(-1) == 1)).all())
             self.same_in_each_call = len(codes) > 1 and torch.equal(codes[0], codes[1])
             self.same_for_all_rows = bool((codes[0] == codes[0][:, :1]).all())
+            if (codes == codes[:, :1]).all():  # one code, however often f was asked for it
+                self.codes = self.codes[:, :1]
 
     def each(self, found: Tensor | None) -> Tensor | None:
         if not isinstance(found, Tensor) or found.dim() < 2 or found.shape[1] != self.rows or not found.isfinite().all():
