@@ -50,7 +50,8 @@ def value(points: int, what: str, shape: str, right: Right, draws: Callable[[See
         calls, fault = calls_of(seen), draws(seen)
         if any(call.changed_x for call in calls.values()):
             return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
-        if fault == "samples_from_the_prior":  # with these p(x|z) alone is a right weight, so no other mistake can be told
+        # With draws of the prior p(x|z) alone is a right weight: then its mistake would be named, too.
+        if fault == "samples_from_the_prior" and seen.exercise.mistake("only_log_px"):
             return failed("value", f"{what} stands on draws of p(z).", fault, "K independent draws of q(z|x)", "draws of p(z)")
         if wrong := at_first(calls["usual"]) or later(seen, calls):
             return replace(wrong, also=(fault,) if fault else ())
