@@ -34,23 +34,23 @@ def judge(exercise: Exercise, inputs: dict[str, Any], outputs: dict[str, Any]) -
     """
     if not exercise.kinds:
         return Judgement(exercise, inputs, outputs).findings()
-    said: list[list[Finding]] = []
+    judged, stopped = [], []
     for kind, remark in exercise.kinds.items():
         part = outputs.get(kind)
         if part is None:
             continue
         if "trouble" in part:
-            said.append([failed(next(iter(exercise.behaviors)), str(part["trouble"]))])
+            stopped.append([failed(next(iter(exercise.behaviors)), str(part["trouble"]))])
             continue
-        findings = Judgement(exercise, inputs | {"kind": kind}, part).findings()
-        if all(f.passed for f in findings):
+        judged.append(Judgement(exercise, inputs | {"kind": kind}, part))
+        if all(finding.passed for finding in judged[-1].decided.values()):
+            findings = judged[-1].findings()
             if remark:
                 mark = next(i for i, law in enumerate(exercise.laws) if law.points)
                 findings[mark] = replace(findings[mark], mistakes=(remark,), message=exercise.mistake(remark).title)
             return findings
-        said.append(findings)
     # An exception on the first kind tells less than values on another do.
-    return next((findings for findings in said if len(findings) == len(exercise.laws)), said[0])
+    return judged[0].findings() if judged else stopped[0]
 
 
 @dataclass
@@ -110,30 +110,35 @@ class Judgement:
         self.laws, self.until = {b.name: b for b in exercise.laws}, time.process_time() + SECONDS
         self.views = {name: view(b, outputs) for name, b in self.laws.items() if b.view}
 
+    @cached_property
+    def decided(self) -> dict[str, Finding]:
+        """What the laws say, without a look at any mistake."""
+        return {name: law.judge(self.seen) for name, law in self.laws.items()}
+
     def findings(self) -> list[Finding]:
-        decided = {name: law.judge(self.seen) for name, law in self.laws.items()}
+        decided = self.decided
         self.open = [b for b in self.laws.values() if b.view and (decided[b.name].passed or not decided[b.name].mistakes)]
-        roots = [b for b in self.open if not decided[b.name].passed and self.stands(b, decided)]
+        roots = [b for b in self.open if not decided[b.name].passed and self.stands(b)]
         try:
-            causes = self.explain(roots, decided) if roots else {}
+            causes = self.explain(roots) if roots else {}
         except Exception:  # outputs that nobody foresaw: the verdict stands, without a name
             causes = {}
-        settled = [self.settled(law, decided, causes) for law in self.laws.values()]
+        settled = [self.settled(law, causes) for law in self.laws.values()]
         return [replace(f, mistakes=tuple(dict.fromkeys(f.mistakes + f.also))) for f in settled]
 
     def stands_on(self, law: Behavior) -> tuple[str, ...]:
         return (law.after,) if isinstance(law.after, str) else law.after
 
-    def stands(self, law: Behavior, decided: dict[str, Finding]) -> bool:
+    def stands(self, law: Behavior) -> bool:
         """Whether something that it is after is right, or wrong in a way that the law itself has named."""
-        after = [decided[name] for name in self.stands_on(law)]
+        after = [self.decided[name] for name in self.stands_on(law)]
         return not after or any(root.passed or root.mistakes for root in after)
 
-    def settled(self, law: Behavior, decided: dict[str, Finding], causes: dict[str, Candidate]) -> Finding:
+    def settled(self, law: Behavior, causes: dict[str, Candidate]) -> Finding:
         """What is said of a behavior once the causes of what is wrong are known, or are not."""
-        finding, after = decided[law.name], self.stands_on(law)
+        finding, after = self.decided[law.name], self.stands_on(law)
         cause = causes.get(law.name) or next((causes[name] for name in after if set(after) <= causes.keys()), None)
-        if self.stands(law, decided) or (law.own and cause):
+        if self.stands(law) or (law.own and cause):
             own = causes.get(law.name)
             return named(finding, own) if own and not finding.passed and not finding.mistakes else finding
         if cause is None:
@@ -161,14 +166,14 @@ class Judgement:
     def candidate(self, names: tuple[str, ...], ways: tuple[Way, ...]) -> Candidate:
         return Candidate(self.exercise, names, ways, self.seen.replayed, self.brief[0] if self.brief else self.seen.replayed, self.until)
 
-    def explain(self, roots: list[Behavior], decided: dict[str, Finding]) -> dict[str, Candidate]:
+    def explain(self, roots: list[Behavior]) -> dict[str, Candidate]:
         """By root, the known code that gives what the student's code gave."""
         singles = [self.candidate(names, ways) for names, ways in candidates(self.exercise)]
         close = [(c, {law.name for law in self.open if self.roughly(law, c)}) for c in singles]
         close.sort(key=lambda pair: -len(pair[1]))
         # What stands on a root, is wrong by itself and has no sign of its own has to be explained as well.
-        wanted = {root.name for root in roots} | {law.name for law in self.open if not decided[law.name].passed}
-        whole = self.first(close, wanted) or next(self.pairs(close, decided), None)
+        wanted = {root.name for root in roots} | {law.name for law in self.open if not self.decided[law.name].passed}
+        whole = self.first(close, wanted) or next(self.pairs(close), None)
         if whole:
             return {root.name: whole for root in roots}
         found = {root.name: self.first(close, {root.name}) for root in roots}
@@ -178,14 +183,15 @@ class Judgement:
         """The closest candidate that explains all that is wanted."""
         return next((c for c, names in close if wanted <= names and all(self.same(self.laws[name], c) for name in wanted)), None)
 
-    def pairs(self, close: list[tuple[Candidate, set[str]]], decided: dict[str, Finding]) -> Iterator[Candidate]:
+    def pairs(self, close: list[tuple[Candidate, set[str]]]) -> Iterator[Candidate]:
         """Two mistakes that give every number together. Neither disturbs alone what is right."""
-        sound = [law for law in self.open if decided[law.name].passed]
+        sound = [law for law in self.open if self.decided[law.name].passed]
         fits = [(c, bool(names - {law.name for law in sound})) for c, names in close if all(self.undisturbed(law, c) for law in sound)]
         helped = any(helps for _, helps in fits)
         wrong = [law for law in self.open if law not in sound]
         likely, rests, runs = [self.likely(c, wrong) for c, _ in fits], self.rests([c for c, _ in fits], wrong[0]), 0
-        order = sorted(itertools.combinations(range(len(fits)), 2), key=lambda two: (-sum(likely[i] for i in two), rests[two[0]][two[1]]))
+        shaped = [(i, j) for i, j in itertools.combinations(range(len(fits)), 2) if likely[i] or likely[j]]
+        order = sorted(shaped, key=lambda two: (-sum(likely[i] for i in two), rests[two[0]][two[1]]))
         for (first, a), (second, b) in ((fits[i], fits[j]) for i, j in order):
             if first.names == second.names or first.form != second.form or (helped and not a and not b):
                 continue

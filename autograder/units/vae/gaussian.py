@@ -89,7 +89,8 @@ SHARED = (
             ((MU, "self.mu = mu.squeeze()\n"), (LOG_SIGMA, "self.log_sigma = log_sigma = log_sigma.squeeze()\n")),
             ((MU, "self.mu = mu[None]\n"), (LOG_SIGMA, "self.log_sigma = log_sigma = log_sigma[None]\n"))),
     Mistake("wrong_dtype", "The result has another dtype than the parameters.",
-            "Stay in torch: NumPy makes float64. torch.randn_like(mu) has the dtype and device of mu.", (MU, "self.mu = mu.double()\n")),
+            "Stay in torch: NumPy makes float64. torch.randn_like(mu) has the dtype and device of mu.", (MU, "self.mu = mu.double()\n"),
+            ("return self.mu + self.sigma * self.sample_epsilon()", "return (self.mu + self.sigma * self.sample_epsilon()).double()")),
 )
 
 

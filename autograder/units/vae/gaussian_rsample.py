@@ -2,104 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
-from autograder.exercises.laws import SIGMAS, close, untouched
+from autograder.exercises.laws import close, untouched
 from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.vae import PREAMBLE
 from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_parameters
+from autograder.units.vae.noise import LEVELS, noise
 from autograder.units.vae.probes import probe_rsample
 
 CALLS = 48  # of each of two instances
-# One level of log_sigma for each column: narrow enough for sigma + 1e-3 to show, and inside any clamp at +-10.
-LEVELS = (-5.3, -3.0, -1.5, -0.7, 0.6, 1.4)
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
     mu, log_sigma = draw_parameters(rng, LEVELS, rows=32, repeat=4)
     return {"mu": mu, "log_sigma": log_sigma, "weights": 1 + torch.rand(mu.shape, generator=rng), "calls": CALLS,
             "seed": int(torch.randint(2**31, (), generator=rng))}
-
-
-# --- the noise -----------------------------------------------------------------------------------
-
-
-class Noise:
-    """epsilon = (z - mu) / sigma of the samples in outputs, and what is wrong with it, if anything.
-
-    Attributes:
-        values: epsilon, (calls, rows, columns). levels: the same by level of sigma, (levels, draws). mean, size: of each level.
-        n: how many of the draws of one level are independent.
-    """
-
-    POINTS = torch.arange(-2.5, 2.6, 0.5, dtype=torch.float64)
-
-    def __init__(self, draws: Tensor, mu: Tensor, log_sigma: Tensor):
-        self.deviation = draws.double().reshape(len(draws), *mu.shape) - mu.double()
-        self.values = self.deviation * (-log_sigma.double()).exp()
-        self.levels = self.by_level(self.values)
-        self.mean = self.levels.mean(1)
-        self.size = self.levels.square().mean(1).sqrt().clamp_min(1e-12)  # the root of the mean square
-        self.first = sorted({call.numpy().tobytes(): number for number, call in enumerate(self.deviation)}.values())
-        self.calls = len(self.first)
-        self.rows, self.columns = (float(self.own.std(dim).median()) > 0.02 for dim in (1, 2))
-        repeats = mu.shape[1] // len(LEVELS)
-        self.n = self.calls * (len(mu) if self.rows else 1) * (repeats if self.columns else 1)
-
-    @staticmethod
-    def by_level(values: Tensor) -> Tensor:
-        return values.unflatten(2, (-1, len(LEVELS))).movedim(3, 0).flatten(1)
-
-    @cached_property
-    def own(self) -> Tensor:
-        """The noise in units of its own mean and size, so that a wrong sigma is not taken for wrong noise."""
-        own = self.deviation - self.deviation.mean(0) if self.calls > 1 else self.deviation
-        return own / self.by_level(own).square().mean(1).sqrt().clamp_min(1e-12).repeat(own.shape[2] // len(LEVELS))
-
-    @property
-    def below(self) -> Tensor:
-        """Which part of it, in units of its own size, is below each of the points."""
-        scaled = (self.levels / self.size[:, None]).flatten().contiguous()
-        counts = torch.bincount(torch.bucketize(scaled, self.POINTS), minlength=len(self.POINTS) + 1)
-        return counts.cumsum(0)[:-1].double() / len(scaled)
-
-    @cached_property
-    def fault(self) -> str:
-        """What the law N(0, 1) finds wrong first. Each of 23 numbers is held to 6.5 standard errors."""
-        normal = 0.5 * torch.erfc(-self.POINTS / math.sqrt(2))
-        n_of_all = self.n * (len(LEVELS) if self.columns else 1)
-        off = {"spread": (self.size - 1) * math.sqrt(2 * self.n), "mean": self.mean * math.sqrt(self.n),
-               "shape": (self.below - normal) / (normal * (1 - normal) / n_of_all).sqrt()}
-        return "no spread" if self.n == 1 else next((name for name, errors in off.items() if float(errors.abs().max()) > SIGMAS), "")
-
-    @cached_property
-    def sharing(self) -> dict[str, int | bool]:
-        """Which draws are no new ones: how many calls are repeated exactly, whether rows or columns share their noise. Anything subtler
-        than one noise for all of them shows in averages, whose squares are chi-squared (6.5 standard deviations: a false alarm in 1e7)."""
-        new = self.own[self.first][:, : None if self.rows else 1, : None if self.columns else 1]
-        scores = [chi_squared_score(new.mean(dim) * math.sqrt(new.shape[dim]) / new.square().mean().sqrt()) for dim in (1, 2)]
-        return {"calls": len(self.values) - self.calls, "rows": not self.rows or scores[0] > SIGMAS,
-                "columns": not self.columns or scores[1] > SIGMAS}
-
-
-def chi_squared_score(values: Tensor) -> float:
-    """How many standard deviations the mean square of standard normal `values` is too large (Wilson and Hilferty 1931)."""
-    n = values.numel()
-    return float((values.square().mean() ** (1 / 3) - (1 - 2 / (9 * n))) / math.sqrt(2 / (9 * n)))
-
-
-def noise(outputs: dict[str, Any]) -> Noise:
-    """The noise, computed once for all laws."""
-    if "noise" not in outputs:
-        outputs["noise"] = Noise(outputs["draws"], *outputs["given"].values())
-    return outputs["noise"]
 
 
 # --- the laws ------------------------------------------------------------------------------------
@@ -109,13 +32,17 @@ def form(outputs: dict[str, Any]) -> list[Any]:
     return [list(outputs["draws"].shape[1:]), outputs["of_size_one"], str(outputs["draws"].dtype)]
 
 
+def drawn(outputs: dict[str, Any]) -> list[Any]:
+    """A view: the form and, where there is a number for each element, the noise."""
+    whole = outputs["draws"][0].numel() == outputs["given"]["mu"].numel()
+    return [form(outputs), noise(outputs).summary if whole else None]
+
+
 def judge_distribution(seen: Seen) -> Finding:
-    finding = judge_samples(seen)
-    if untouched(seen.inputs, seen.outputs["after"]):
-        return finding
-    if finding.passed:
+    finding, changed = judge_samples(seen), not untouched(seen.inputs, seen.outputs["after"])
+    if finding.passed and changed:
         return failed("distribution", "Your code changes mu or log_sigma in place.", "changes_its_inputs")
-    return replace(finding, also=("changes_its_inputs",))
+    return replace(finding, also=("changes_its_inputs",)) if changed else finding
 
 
 def judge_samples(seen: Seen) -> Finding:
@@ -138,39 +65,46 @@ def judge_samples(seen: Seen) -> Finding:
 def judge_noise(seen: Seen) -> Finding:
     if seen.outputs["draws"][0].numel() != seen.inputs["mu"].numel():
         return failed("noise", "Judged once the samples have the shape of mu.")
-    e, expected = noise(seen.outputs), "a new epsilon for each element, in each call"
-    if e.n == 1:
+    expected, sharing = "a new epsilon for each element, in each call", noise(seen.outputs).sharing
+    if noise(seen.outputs).n == 1:
         return failed("noise", "Your samples have no noise in them.", None, expected, "the same value everywhere")
     for name, message in (("calls", "Another call, or another instance, gives samples that were drawn before."),
                           ("rows", "The rows of the batch share their noise; it must be independent."),
                           ("columns", "The latent dimensions of an example share their noise; it must be independent.")):
-        if e.sharing[name]:
+        if sharing[name]:
             return failed("noise", message, None, expected, f"the same noise in different {name}")
     return passed("noise", "Each element has noise of its own, new in each call.")
 
 
+def slopes(outputs: dict[str, Any]) -> dict[str, str]:
+    """Of each parameter whether no gradient reaches it, that of mu + sigma * epsilon, or another one."""
+    got = outputs["gradient"]
+    if "z" not in got:
+        return dict.fromkeys(outputs["given"], "none")
+    distance = got["z"] - outputs["given"]["mu"]
+
+    def said(slope: Tensor | None, right: Tensor) -> str:
+        return "none" if slope is None or not slope.any() else "right" if close(slope, right, 2e-3, 2e-5) else "another"
+
+    return {"mu": said(got["mu"], torch.ones_like(distance)), "log_sigma": said(got["log_sigma"], distance)}
+
+
 def judge_gradient(seen: Seen) -> Finding:
-    got, expected = seen.outputs["gradient"], "dz/dmu = 1, dz/dlog_sigma = z - mu"
-    if "trouble" in got:
-        return failed("gradient", got["trouble"], None, expected)
-    distance = got["z"] - seen.inputs["mu"] if got else torch.zeros(())
-    for name, right in (("mu", torch.ones_like(distance)), ("log_sigma", distance)):
-        if got.get(name) is None:
-            return failed("gradient", f"No gradient reaches {name}.", None, expected, "none")
-        if not close(got[name], right, 2e-3, 2e-5):
-            return failed("gradient", f"The gradient for {name} is not that of mu + sigma * epsilon.", None, expected, "another")
+    expected = "dz/dmu = 1, dz/dlog_sigma = z - mu"
+    if "trouble" in seen.outputs["gradient"]:
+        return failed("gradient", seen.outputs["gradient"]["trouble"], None, expected)
+    for name, found in slopes(seen.outputs).items():
+        if found != "right":
+            message = f"No gradient reaches {name}." if found == "none" else f"The gradient for {name} is not that of mu + sigma * epsilon."
+            return failed("gradient", message, None, expected, found)
     return passed("gradient", "The gradient reaches mu and log_sigma.")
 
 
-def reaches_both(view: dict[str, Any]) -> bool:
-    return bool(view) and all(isinstance(slope, Tensor) and slope.isfinite().all() and slope.any() for slope in view.values())
-
-
 LAWS = (
-    Behavior("distribution", 2, judge_distribution, lambda outputs: [form(outputs), outputs["draws"]]),
+    Behavior("distribution", 2, judge_distribution, drawn),
     Behavior("noise", 1, judge_noise, lambda outputs: [noise(outputs).fault, noise(outputs).sharing], after="distribution",
              sound=lambda view: not any(view[1].values())),
-    Behavior("gradient", 1, judge_gradient, lambda outputs: outputs["gradient"], after="distribution", sound=reaches_both),
+    Behavior("gradient", 1, judge_gradient, slopes, after="distribution", sound=lambda view: "none" not in view.values()),
 )
 
 
