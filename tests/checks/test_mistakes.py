@@ -70,7 +70,7 @@ def test_there_are_enough_variants():
 @pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.picture], ids=lambda e: e.name)
 def test_a_mistake_that_can_be_seen_is_drawn(exercise):
     """Or there is no picture, where nothing can be drawn; never an exception, and words for those who cannot see it."""
-    drawn = [picture_of(exercise, *probed(exercise.name, exercise.source(way), 12)) for m in exercise.mistakes for way in m.ways[:1]][:: 1 if DEEP else 4]
+    drawn = [picture_of(exercise, *probed(exercise.name, exercise.source(way), 12)) for m in exercise.mistakes for way in m.ways[:1]][:: 1 if DEEP else 10]
     seen = [picture for picture in drawn if picture]
     assert len(seen) >= len(drawn) / 3
     for picture in seen:

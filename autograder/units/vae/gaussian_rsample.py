@@ -16,13 +16,19 @@ from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_param
 from autograder.units.vae.noise import LEVELS, noise
 from autograder.units.vae.probes import probe_rsample
 
-CALLS = 48  # of each of two instances
+CALLS, FEW = 48, 12  # of each of two instances; the fewer rule out most of the mistakes that it is not
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
     mu, log_sigma = draw_parameters(rng, LEVELS, rows=32, repeat=4)
     return {"mu": mu, "log_sigma": log_sigma, "weights": 1 + torch.rand(mu.shape, generator=rng), "calls": CALLS,
             "seed": int(torch.randint(2**31, (), generator=rng))}
+
+
+def brief(inputs: dict[str, Any], outputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The first calls of both instances."""
+    draws = torch.cat([outputs["draws"][:FEW], outputs["draws"][CALLS : CALLS + FEW]])
+    return inputs | {"calls": FEW}, {name: value for name, value in outputs.items() if name != "noise"} | {"draws": draws}
 
 
 # --- the laws ------------------------------------------------------------------------------------
@@ -175,5 +181,5 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 EXERCISES = (
     Exercise(name="vae.gaussian_rsample", target="ReparameterizedDiagonalGaussian",
         title="Samples of a diagonal Gaussian that carry gradients", read_on="Lecture 01, the reparameterization trick", solution=SOLUTION,
-        preamble=PREAMBLE, draw=draw, probe=probe_rsample, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        preamble=PREAMBLE, draw=draw, probe=probe_rsample, brief=brief, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )
