@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from checking import EXERCISES, PRICES, SOLUTIONS, VARIANTS, first_of, lost, named, probed, said, verdicts
-from depth import DEEP, repetitions
+from depth import DEEP, repetitions, some
 
 from autograder.exercises.exercise import Seen, applied
 from autograder.exercises.naming import alike, overlap
@@ -70,7 +70,7 @@ def test_there_are_enough_variants():
 @pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.picture], ids=lambda e: e.name)
 def test_a_mistake_that_can_be_seen_is_drawn(exercise):
     """Or there is no picture, where nothing can be drawn; never an exception, and words for those who cannot see it."""
-    drawn = [picture_of(exercise, *probed(exercise.name, exercise.source(way), 12)) for m in exercise.mistakes for way in m.ways[:1]][:: 1 if DEEP else 10]
+    drawn = [picture_of(exercise, *probed(exercise.name, exercise.source(m.ways[0]), 12)) for m in some(exercise.mistakes, 6)]
     seen = [picture for picture in drawn if picture]
     assert len(seen) >= len(drawn) / 3
     for picture in seen:
@@ -115,10 +115,10 @@ def test_two_mistakes_at_once_are_named_both(exercise):
     if not any(law.view for law in exercise.laws):
         pytest.skip("its laws name the mistakes themselves")
     every = list(pairs(exercise))
-    some = random.Random(exercise.name).sample(every, min(len(every), repetitions(6, 100)))
+    sample = random.Random(exercise.name).sample(every, min(len(every), repetitions(6, 100)))
     both = wrong = 0
     others = []
-    for first, second, source in some:
+    for first, second, source in sample:
         verdict = said(exercise, source, 21)
         if verdict.passed:
             continue
