@@ -12,7 +12,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST ?= tests
-WORKERS ?= auto
+WORKERS ?= logical
 
 .PHONY: run test lab notebooks book bench ledger lock clean
 .DEFAULT_GOAL := run

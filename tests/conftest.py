@@ -21,11 +21,6 @@ APART = ("checks/test_discrete_power.py", "checks/test_power.py", "grading/test_
          "honest/test_seeds.py", "notebooks/test_course.py")
 
 
-def pytest_xdist_auto_num_workers(config):
-    """One more than there are processors: many tests wait, for a limit of the sandbox or for a server."""
-    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 def place(file):
     return file.removeprefix(f"{HERE.name}/")
 

@@ -127,7 +127,7 @@ def test_make_test_runs_side_by_side_and_says_how_deep(tmp_path):
     python.chmod(0o755)
     (tmp_path / ".venv" / ".ready").touch()
     outside = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "DEEP", "PYTEST"))}  # this may be a `make test`
-    for given, wanted in (("DEEP=1", "DEEP=1 -m pytest -n auto "), ("WORKERS=0", "DEEP= -m pytest -n 0 ")):
+    for given, wanted in (("DEEP=1", "DEEP=1 -m pytest -n logical "), ("WORKERS=0", "DEEP= -m pytest -n 0 ")):
         done = subprocess.run(["make", "test", given], cwd=tmp_path, env=outside, capture_output=True, text=True, check=True)
         assert done.stdout.startswith(wanted)
 
