@@ -181,5 +181,6 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 EXERCISES = (
     Exercise(name="vae.gaussian_rsample", target="ReparameterizedDiagonalGaussian",
         title="Samples of a diagonal Gaussian that carry gradients", read_on="Lecture 01, the reparameterization trick", solution=SOLUTION,
-        preamble=PREAMBLE, draw=draw, probe=probe_rsample, brief=brief, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
+        preamble=PREAMBLE, draw=draw, probe=probe_rsample, brief=brief, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
+        picture=picture),
 )
