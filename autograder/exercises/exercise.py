@@ -1,7 +1,5 @@
 """The vocabulary: an exercise, what is judged of it, and the mistakes that people make in it."""
 
-from __future__ import annotations
-
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +94,7 @@ class Behavior:
 
     name: str
     points: int
-    judge: Callable[[Seen], Finding]
+    judge: Callable[["Seen"], Finding]
     view: Callable[[dict[str, Any]], Any] | None = None
     after: str | tuple[str, ...] = ()
     own: bool = False

@@ -3,8 +3,6 @@
 It runs beside the student's code, and only calls it. What it is to do comes with the inputs: see `cases`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

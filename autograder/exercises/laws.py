@@ -4,8 +4,6 @@ Each law decides by what is right: the solution's own values in float64, at the 
 that it is itself the sign of: an argument changed in place, a graph that is cut, a result that changes from call to call.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

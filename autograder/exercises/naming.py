@@ -5,8 +5,6 @@ It explains a behavior if it gives every number that the behavior was judged by.
 first, then two whose edits do not overlap, then one for a part.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import time

@@ -1,7 +1,5 @@
 """The picture of an answer that failed: what the student's code gave, beside what is right."""
 
-from __future__ import annotations
-
 import base64
 import io
 import warnings

@@ -3,8 +3,6 @@
 It runs beside the student's code: nothing is judged here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +52,7 @@ class Keep(torch.autograd.Function):
 class Posterior(ReparameterizedDiagonalGaussian):
     """A Gaussian that keeps what it draws with its model; and draws what was recorded, where the model was given that."""
 
-    model: RecordingVAE | None = None  # copies, as `expand` makes them, have none
+    model: "RecordingVAE | None" = None  # copies, as `expand` makes them, have none
 
     def sample_epsilon(self, sample_shape: Any = ()) -> Tensor:
         fresh = super().sample_epsilon(sample_shape)

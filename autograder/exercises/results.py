@@ -3,8 +3,6 @@
 No number of ours is compared with a student's, so no mistake is run: the laws themselves tell them.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

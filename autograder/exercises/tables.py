@@ -3,8 +3,6 @@
 It runs beside the student's code. Which columns it is to read comes with the inputs: see `columns`.
 """
 
-from __future__ import annotations
-
 import numbers
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Exercise 4a: squared bias and variance of an estimator, from its draws."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Exercise 1c: an expectation over all joint states, exactly."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -8,8 +8,6 @@ Exact is the solution's own mean and variance over every tuple of codes that it 
 The cost keeps the codes that it is asked for, so mistakes run with the student's codes and are compared exactly, in the first call.
 """
 
-from __future__ import annotations
-
 import itertools
 import types
 from collections.abc import Callable
@@ -72,11 +70,11 @@ class Estimates:
             return None
         return found.double().unflatten(1, (TILE, -1)).flatten(0, 1)
 
-    def unbiased(self, name: str, exact: Exact) -> bool:
+    def unbiased(self, name: str, exact: "Exact") -> bool:
         found = self.numbers[name]
         return found is not None and averages(found, exact.mean[name])
 
-    def honest(self, exact: Exact) -> bool:
+    def honest(self, exact: "Exact") -> bool:
         """Whether the codes are fresh samples for each row and call. Estimates that repeat each other would pass or fail by chance."""
         if self.same_in_each_call or self.same_for_all_rows:  # what does not depend on codes needs none
             return self.unbiased("logits", exact) and float(self.numbers["logits"].std(0).max()) < 1e-5

@@ -1,7 +1,5 @@
 """Exercise 1a: the KL to a uniform prior in closed form."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """What the exact exercises of unit 04 share: laws that hold in some right form of the solution, and a picture of what is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce

@@ -1,7 +1,5 @@
 """Exercise 1b: log p(x|z) of every image under every code, decoded once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Exercise 1d: the negative ELBO with any estimator in it. Model and estimator are the grader's: how the parts are joined is judged."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

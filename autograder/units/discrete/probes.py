@@ -1,7 +1,5 @@
 """What runs beside the student's code in unit 04, where the general probe of a function does not serve."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -9,8 +9,6 @@ The gradient follows from y exactly: dy/dlogits = (diag(y) - y y') / temperature
 Mistakes are compared exactly: a few samples are drawn from a known seed, from which known code draws the same noise.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Exercises 2a and 2b: the score-function estimator, and its leave-one-out baseline."""
 
-from __future__ import annotations
-
 from autograder.exercises.exercise import Edit, Mistake, body
 from autograder.units.discrete import enumeration
 from autograder.units.discrete.estimates import exercise

@@ -1,7 +1,5 @@
 """Exercise 3b: hard forward, soft backward."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

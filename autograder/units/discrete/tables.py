@@ -1,7 +1,5 @@
 """Exercises 4b and 5: tables of five estimators, and of models with 20 latents. What must be true of honest numbers, whatever they are."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Small problems with categorical latents, drawn afresh, and the truth about them by enumeration in float64."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Exercise 6a: VIMCO's bound and its learning signals."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Exercise 2g: how many latents say something about the image."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

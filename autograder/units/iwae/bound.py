@@ -1,7 +1,5 @@
 """Exercise 2f: the importance-weighted bound."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from autograder.exercises.exercise import Edit, Exercise, Mistake, Way, applied, body, wrapped

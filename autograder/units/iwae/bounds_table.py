@@ -4,8 +4,6 @@ L_K grows with K (Burda et al. 2016, theorem 1). The means over some hundred ima
 SLACK is forgiven; the room is several times what twenty seeds of the shortest training (ELBOLAB_FAST=1) gave.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise

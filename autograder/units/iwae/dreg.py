@@ -1,7 +1,5 @@
 """Exercise 2k, optional: a surrogate with the doubly reparameterized gradient."""
 
-from __future__ import annotations
-
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, double, failed, passed, run, wrapped
 from autograder.units.iwae import PREAMBLE, probes
 from autograder.units.iwae.laws import CLOSE, directions, distance

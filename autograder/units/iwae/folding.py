@@ -1,7 +1,5 @@
 """Right ways to make log-weights and bounds that do not look like ours: other orders, loops, chunks, other libraries."""
 
-from __future__ import annotations
-
 __all__ = ["LOG_W", "REDUCED"]
 
 PX = "log_px = model.observation_model(z).log_prob(x).flatten(2).sum(-1)"

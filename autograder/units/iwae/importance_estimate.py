@@ -1,7 +1,5 @@
 """Exercise 2a: an expectation under p from samples of q."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

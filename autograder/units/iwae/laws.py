@@ -1,7 +1,5 @@
 """The laws of what stands on K samples: its value at those that were decoded, its gradient, and that they are draws of q(z|x)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Exercise 2h: log p(x) from many samples, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Exercise 2e: the log-weights of K samples, in one batch."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

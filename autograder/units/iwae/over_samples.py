@@ -1,7 +1,5 @@
 """Exercise 2c: K samples through a network that knows a batch only, in one call."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

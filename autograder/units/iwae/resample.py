@@ -1,7 +1,5 @@
 """Exercise 2h: a posterior sample by resampling."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

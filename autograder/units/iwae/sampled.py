@@ -4,8 +4,6 @@ Nothing prescribes how samples are folded into a batch, in which order, in how m
 read beside the example whose q it was drawn from, which the first latents tell; the samples of an example come in their order.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

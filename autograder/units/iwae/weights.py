@@ -1,7 +1,5 @@
 """Exercise 2b: weights that sum to one over the samples of an example, and how many samples they leave."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Any

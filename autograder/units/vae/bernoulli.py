@@ -1,7 +1,5 @@
 """Exercise 1c: the Bernoulli log-likelihood of binary images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

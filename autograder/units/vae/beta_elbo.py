@@ -1,7 +1,5 @@
 """Exercise 1d, the loss: minus the mean beta-ELBO, with its gradient."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

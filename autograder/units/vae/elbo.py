@@ -1,7 +1,5 @@
 """Exercise 1d, the diagnostics: log p(x|z), the KL and the ELBO of each example."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

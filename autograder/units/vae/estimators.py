@@ -1,7 +1,5 @@
 """Exercises 2a and 2b: the gradient d/dmu E[f(z)], z ~ N(mu, sigma^2), with the reparameterization trick and with the score function."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +48,7 @@ class Setting:
         self.f, self.mu, self.sigma = example(a, b, c), mu, math.exp(log_sigma)
         self.slope = lambda z: 2 * a * z + 2 * b * torch.cos(2 * z)
 
-    def moments(self, estimator: Estimator) -> tuple[float, float, float]:
+    def moments(self, estimator: "Estimator") -> tuple[float, float, float]:
         """Mean, variance and fourth central moment."""
         g, weights = estimator(self, NODES), WEIGHTS / WEIGHTS.sum()
         mean = (weights * g).sum()

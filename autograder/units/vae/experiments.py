@@ -4,8 +4,6 @@ Trainings are short and random, so each demand has room: the differences between
 smaller than what twenty seeds of the shortest training (ELBOLAB_FAST=1) gave.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """`ReparameterizedDiagonalGaussian`, exercises 1a and 1b: the class, its parameters drawn, the mistakes that both share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Exercise 1e: the KL of two diagonal Gaussians in closed form."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

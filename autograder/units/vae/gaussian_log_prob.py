@@ -1,7 +1,5 @@
 """Exercise 1b: the log-density of a diagonal Gaussian, element by element."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Exercise 1a: samples of a diagonal Gaussian that carry gradients."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

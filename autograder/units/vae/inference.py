@@ -4,8 +4,6 @@ Its two checks, of the diagnostics and of the loss, stand in `elbo` and `beta_el
 whoever wants to may draw more latents than the model does. All of them are known, so every right value is known exactly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

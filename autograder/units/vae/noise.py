@@ -1,7 +1,5 @@
 """The noise in samples of a Gaussian: is it N(0, 1), and is it new for each element and in each call?"""
 
-from __future__ import annotations
-
 import math
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """What runs beside the student's code in unit 01, where the general probe of a function does not serve."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
