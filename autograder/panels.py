@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from autograder.exercises.exercise import Exercise, Finding
+from autograder.exercises.pictures import drawn
 from autograder.verdict import Verdict
 
 __all__ = ["hint_panel", "progress_panel", "verdict_panel"]
@@ -27,8 +28,8 @@ def box(color: str, body: str) -> str:
     return f'<div style="{FONT};{frame};padding:10px 14px;margin:6px 0;max-width:52em">{body}</div>'
 
 
-def verdict_panel(check: Exercise, verdict: Verdict) -> str:
-    """✓ or ✗, each behavior, the likely mistake, and hints on request."""
+def verdict_panel(check: Exercise, verdict: Verdict, draw: bool = True) -> str:
+    """✓ or ✗, each behavior, the likely mistake, and hints on request; without `draw` the picture in words only."""
     color = GOOD if verdict.passed else BAD
     mark = "✓" if verdict.passed else "✗"
     parts = [
@@ -43,7 +44,7 @@ def verdict_panel(check: Exercise, verdict: Verdict) -> str:
         title, advice = code(mistake.title), code(mistake.advice)
         parts.append(f'<div style="margin:6px 0"><b>{label}:</b> {title}<br><span style="opacity:.85">{advice}</span></div>')
     if verdict.picture:
-        parts.append(picture(verdict.picture))
+        parts.append(picture(verdict.picture, draw))
     parts.append('<table style="border-collapse:collapse;margin:4px 0;font-size:13px">')
     parts += [finding_row(check, f, said=verdict.message) for f in verdict.findings]
     parts.append("</table>")
@@ -52,9 +53,11 @@ def verdict_panel(check: Exercise, verdict: Verdict) -> str:
     return box(color, "".join(parts))
 
 
-def picture(drawn: Mapping[str, str]) -> str:
-    alt = escape(drawn["alt"])
-    return (f'<img src="data:image/png;base64,{drawn["png"]}" alt="{alt}" title="{alt}" '
+def picture(found: Mapping[str, Any], draw: bool) -> str:
+    alt, png = escape(found["alt"]), drawn(found) if draw else None
+    if png is None:
+        return f'<div style="margin:6px 0;opacity:.85">{alt}</div>'
+    return (f'<img src="data:image/png;base64,{png}" alt="{alt}" title="{alt}" '
             'style="display:block;max-width:100%;margin:6px 0;background:#fff;border-radius:4px">')
 
 

@@ -33,7 +33,7 @@ class Verdict:
     title: str = ""
     read_on: str = ""
     worth: tuple[int, ...] = ()  # the points of each finding's behavior
-    picture: dict[str, str] | None = None  # of an answer that failed: "png" as base64, "alt" in words
+    picture: dict[str, Any] | None = None  # of an answer that failed: the "steps" that draw it, "alt" in words
 
     @property
     def passed(self) -> bool:

@@ -250,7 +250,7 @@ def verdict_output(check: Any, verdict: Any) -> Any:
     from autograder.notebook import plain
     from autograder.panels import verdict_panel
 
-    shown = {"text/html": verdict_panel(check, verdict), "text/plain": plain(verdict)}
+    shown = {"text/html": verdict_panel(check, verdict, draw=False), "text/plain": plain(verdict)}
     return new_output("display_data", data={**shown, VERDICT_MIME: verdict.record()})
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from markupsafe import Markup
 from nbconvert.exporters import Exporter
 
+from autograder.exercises.pictures import drawn
 from autograder.reports.gather import GatherError, Mark, Marks, grading, is_test, marks_in_cells, read_marks, records
 from autograder.reports.outputs import outputs_html
 from autograder.reports.safe import clean, code_html, inline_code, markdown_html
@@ -228,7 +229,7 @@ def environment() -> Any:
 
     folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     found = jinja2.Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    found.filters.update(ticks=inline_code, clean=clean, points=points, share=share)
+    found.filters.update(ticks=inline_code, clean=clean, points=points, share=share, drawn=drawn)
     found.tests["number"] = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
     return found
 

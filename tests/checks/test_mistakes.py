@@ -13,7 +13,7 @@ from depth import DEEP, repetitions, some
 
 from autograder.exercises.exercise import Seen, applied
 from autograder.exercises.naming import alike, overlap
-from autograder.exercises.pictures import picture_of
+from autograder.exercises.pictures import drawn, picture_of
 
 COURSE = Path(__file__).resolve().parents[2] / "course"
 KNOWN = json.loads(PRICES.read_text(encoding="utf-8"))
@@ -70,11 +70,11 @@ def test_there_are_enough_variants():
 @pytest.mark.parametrize("exercise", [e for e in EXERCISES if e.picture], ids=lambda e: e.name)
 def test_a_mistake_that_can_be_seen_is_drawn(exercise):
     """Or there is no picture, where nothing can be drawn; never an exception, and words for those who cannot see it."""
-    drawn = [picture_of(exercise, *probed(exercise.name, exercise.source(m.ways[0]), 12)) for m in some(exercise.mistakes, 6)]
-    seen = [picture for picture in drawn if picture]
-    assert len(seen) >= len(drawn) / 3
+    found = [picture_of(exercise, *probed(exercise.name, exercise.source(m.ways[0]), 12)) for m in some(exercise.mistakes, 6)]
+    seen = [picture for picture in found if picture]
+    assert len(seen) >= len(found) / 3
     for picture in seen:
-        assert base64.b64decode(picture["png"]).startswith(b"\x89PNG") and len(picture["alt"]) > 20 and "nan" not in picture["alt"]
+        assert base64.b64decode(drawn(picture)).startswith(b"\x89PNG") and len(picture["alt"]) > 20 and "nan" not in picture["alt"]
 
 
 # --- two mistakes at once ------------------------------------------------------------------------

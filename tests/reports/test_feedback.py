@@ -13,6 +13,7 @@ import pytest
 from classroom import ANSWERS, CHECKS, NAME, PIXEL, REPOSITORY, SECRET, SEED, UNIT, Course, executed, invented, judged, note, plain
 from harmless import ATTACKS, assert_harmless, text
 
+from autograder.exercises.pictures import drawn
 from autograder.reports.feedback import FeedbackExporter, feedback_page, sections
 from autograder.reports.gather import GatherError, Mark, Marks, marks_in_cells, read_marks
 from autograder.reports.safe import clean, code_html, cut, markdown_html, picture, table_html
@@ -221,6 +222,18 @@ def test_links_go_to_web_pages_only():
 def test_a_pasted_picture_is_shown_and_a_linked_one_is_named():
     shown = str(markdown_html("![me](attachment:a.png) ![far](https://example.org/b.png)", {"a.png": {"image/png": PIXEL}}))
     assert f'<img src="data:image/png;base64,{PIXEL}" alt="me">' in shown and "[picture: far]" in shown
+
+
+@pytest.mark.parametrize("steps", [
+    None, "plot", [["remove", [], {}]], [["__class__", [], {}]], [["plot", [[1, 2], ["x" * 300_000, 2]], {}]], [["plot", [], {"url": 1}], 3],
+])
+def test_what_is_no_picture_of_an_answer_is_not_drawn(steps):
+    assert drawn({"steps": steps}) is None
+
+
+def test_a_picture_of_an_answer_is_drawn_where_somebody_looks():
+    steps = [["set", [], {"xlabel": "pay $5$ or $6", "yscale": "log"}], ["plot", [[1, 2], [1, 100]], {"label": "yours"}], ["legend", [], {}]]
+    assert base64.b64decode(drawn({"steps": steps})).startswith(b"\x89PNG")
 
 
 def test_pictures_that_are_none_or_blow_up_are_left_out():

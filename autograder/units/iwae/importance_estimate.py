@@ -162,8 +162,9 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
         if not abs(got) < 20 * float(running.abs().max()):  # NaN is not
             raise ValueError("nothing to draw")
         ax.axhline(got, color=YOURS, label="yours")
-        ax.plot(number, running, color=RIGHT, label="right: mean of w f(z)")
-        ax.plot(number, f.cumsum(0) / number, color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
+        some = torch.logspace(0, math.log10(len(z)), 200).long().clamp(1, len(z)) - 1
+        ax.plot(number[some], running[some], color=RIGHT, label="right: mean of w f(z)")
+        ax.plot(number[some], (f.cumsum(0) / number)[some], color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
         ax.set(xscale="log", xlabel="samples", ylabel="estimate")
         words = (f"Your estimate is {got:.4g}. The mean of w f(z) over your {len(z)} samples is {float(running[-1]):.4g}, that of f(z) "
                  f"without weights {float(f.mean()):.4g}.")

@@ -159,7 +159,7 @@ def picture_of(right: Estimator) -> Callable[..., str]:
         ends = torch.cat([got, want]).quantile(torch.tensor([0.005, 0.995], dtype=torch.float64))
         bins = torch.linspace(*ends.tolist(), 60).tolist()
         ax.hist(want, bins, density=True, color=RIGHT, alpha=0.5, label="right")
-        ax.hist(got, bins, density=True, histtype="step", lw=1.5, color=YOURS, label="yours")
+        ax.hist(got, bins, density=True, histtype="step", color=YOURS, label="yours")
         ax.set(xlabel="estimate from one sample", ylabel="density")
         ax.legend(fontsize=7, loc="upper right")
         return (f"Your estimates have mean {float(got.mean()):.3f} and standard deviation {float(got.std()):.3f}; "
