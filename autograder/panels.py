@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from autograder.drawing import drawn
 from autograder.exercises.exercise import Exercise, Finding
-from autograder.exercises.pictures import drawn
 from autograder.verdict import Verdict
 
 __all__ = ["hint_panel", "progress_panel", "verdict_panel"]

@@ -125,7 +125,7 @@ class Exercise:
             mistakes are ruled out before they are run in full; for probes that take long.
         forms: edits that make right solutions with other numbers; mistakes are looked for in each of them, too.
         kinds: keys of the outputs that are judged in turn until one is right; all but the first earn this remark.
-        picture: ``picture(ax, inputs, outputs)`` draws what came beside what is right, with `pictures.Sketch`'s methods of matplotlib's
+        picture: ``picture(ax, inputs, outputs)`` draws what came beside what is right, with `drawing.Sketch`'s methods of matplotlib's
             axes; returns what is to be seen, in words.
         bonus: an optional exercise's: its points are no part of the notebook's sum.
     """

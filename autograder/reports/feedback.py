@@ -20,7 +20,7 @@ from typing import Any
 from markupsafe import Markup
 from nbconvert.exporters import Exporter
 
-from autograder.exercises.pictures import drawn
+from autograder.drawing import drawn
 from autograder.reports.gather import GatherError, Mark, Marks, grading, is_test, marks_in_cells, read_marks, records
 from autograder.reports.outputs import outputs_html
 from autograder.reports.safe import clean, code_html, inline_code, markdown_html

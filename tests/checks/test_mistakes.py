@@ -11,9 +11,10 @@ import pytest
 from checking import EXERCISES, PRICES, SOLUTIONS, VARIANTS, first_of, lost, named, probed, said, verdicts
 from depth import DEEP, repetitions, some
 
+from autograder.drawing import drawn
 from autograder.exercises.exercise import Seen, applied
 from autograder.exercises.naming import alike, overlap
-from autograder.exercises.pictures import drawn, picture_of
+from autograder.exercises.pictures import picture_of
 
 COURSE = Path(__file__).resolve().parents[2] / "course"
 KNOWN = json.loads(PRICES.read_text(encoding="utf-8"))

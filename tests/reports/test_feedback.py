@@ -13,7 +13,7 @@ import pytest
 from classroom import ANSWERS, CHECKS, NAME, PIXEL, REPOSITORY, SECRET, SEED, UNIT, Course, executed, invented, judged, note, plain
 from harmless import ATTACKS, assert_harmless, text
 
-from autograder.exercises.pictures import drawn
+from autograder.drawing import drawn
 from autograder.reports.feedback import FeedbackExporter, feedback_page, sections
 from autograder.reports.gather import GatherError, Mark, Marks, marks_in_cells, read_marks
 from autograder.reports.safe import clean, code_html, cut, markdown_html, picture, table_html
