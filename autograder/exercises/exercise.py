@@ -56,7 +56,6 @@ def failed(behavior: str, message: str, mistake: str | None = None, expected: st
     return Finding(behavior, False, message, (mistake,) if mistake else (), expected, got)
 
 
-@dataclass(frozen=True, init=False)
 class Mistake:
     """A mistake with a name: code with words.
 
@@ -67,14 +66,8 @@ class Mistake:
         ways: how to make it from the solution, the plainest first.
     """
 
-    name: str
-    title: str
-    advice: str
-    ways: tuple[Way, ...]
-
     def __init__(self, name: str, title: str, advice: str, *ways: Way):
-        for attribute, value in (("name", name), ("title", title), ("advice", advice), ("ways", ways)):
-            object.__setattr__(self, attribute, value)
+        self.name, self.title, self.advice, self.ways = name, title, advice, ways
 
 
 @dataclass(frozen=True)
@@ -85,8 +78,8 @@ class Behavior:
         name, points: as on the student's page.
         judge: ``judge(seen) -> finding``: the law, decided without looking at any mistake.
         view: the part of a probe's outputs that it judges; code that gives the same is its explanation. None: nothing to run.
-        after: the behavior or behaviors that this one stands on. Where they are all wrong, this one is held against the code
-            of the mistake that explains them; where nothing does, it earns nothing.
+        after: the behavior that this one stands on, or several with blanks between. Where they are all wrong, this one is held against
+            the code of the mistake that explains them; where nothing does, it earns nothing.
         own: whether it is judged in terms of what it stands on, as that came. Then a known mistake there costs nothing here.
         sound: whether a mistake's own view earns the points of this behavior.
         rtol, atol: of two views that agree.
@@ -96,7 +89,7 @@ class Behavior:
     points: int
     judge: Callable[["Seen"], Finding]
     view: Callable[[dict[str, Any]], Any] | None = None
-    after: str | tuple[str, ...] = ()
+    after: str = ""
     own: bool = False
     sound: Callable[[Any], bool] = lambda view: True
     rtol: float = 1e-4
@@ -143,7 +136,7 @@ class Exercise:
     probe: Callable[[Any, dict[str, Any]], dict[str, Any]] = functions.probe
     preamble: str = ""
     replay: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda inputs, outputs: inputs
-    brief: Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]] | None = None
+    brief: Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]] = lambda inputs, outputs: (inputs, outputs)
     forms: tuple[tuple[Edit, ...], ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     picture: Callable[..., str] | None = None

@@ -124,17 +124,14 @@ class Judgement:
         settled = [self.settled(law, causes) for law in self.laws.values()]
         return [replace(f, mistakes=tuple(dict.fromkeys(f.mistakes + f.also))) for f in settled]
 
-    def stands_on(self, law: Behavior) -> tuple[str, ...]:
-        return (law.after,) if isinstance(law.after, str) else law.after
-
     def stands(self, law: Behavior) -> bool:
         """Whether something that it is after is right, or wrong in a way that the law itself has named."""
-        after = [self.decided[name] for name in self.stands_on(law)]
+        after = [self.decided[name] for name in law.after.split()]
         return not after or any(root.passed or root.mistakes for root in after)
 
     def settled(self, law: Behavior, causes: dict[str, Candidate]) -> Finding:
         """What is said of a behavior once the causes of what is wrong are known, or are not."""
-        finding, after = self.decided[law.name], self.stands_on(law)
+        finding, after = self.decided[law.name], law.after.split()
         cause = causes.get(law.name) or next((causes[name] for name in after if set(after) <= causes.keys()), None)
         if self.stands(law) or (law.own and cause):
             own = causes.get(law.name)
@@ -151,18 +148,18 @@ class Judgement:
 
     def roughly(self, law: Behavior, candidate: Candidate) -> bool:
         """Whether the candidate gives the numbers of the brief part."""
-        return alike(law, self.brief[1] if self.brief else self.seen.outputs, candidate.brief)
+        return alike(law, self.brief[1], candidate.brief)
 
     def same(self, law: Behavior, candidate: Candidate) -> bool:
         """Whether the candidate gives every number that this behavior is judged by."""
-        return self.roughly(law, candidate) and (self.brief is None or alike(law, self.seen.outputs, candidate.outputs))
+        return self.roughly(law, candidate) and alike(law, self.seen.outputs, candidate.outputs)
 
     @cached_property
-    def brief(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        return self.exercise.brief(self.seen.replayed, self.seen.outputs) if self.exercise.brief else None
+    def brief(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.exercise.brief(self.seen.replayed, self.seen.outputs)
 
     def candidate(self, names: tuple[str, ...], ways: tuple[Way, ...]) -> Candidate:
-        return Candidate(self.exercise, names, ways, self.seen.replayed, self.brief[0] if self.brief else self.seen.replayed, self.until)
+        return Candidate(self.exercise, names, ways, self.seen.replayed, self.brief[0], self.until)
 
     def explain(self, roots: list[Behavior]) -> dict[str, Candidate]:
         """By root, the known code that gives what the student's code gave."""
@@ -208,23 +205,17 @@ class Judgement:
 
     def likely(self, candidate: Candidate, wrong: list[Behavior]) -> bool:
         """Whether a candidate has the shapes that came."""
-        mine = self.brief[1] if self.brief else self.seen.outputs
-        return all(form(view(law, mine)) == form(view(law, candidate.brief)) for law in wrong)
+        return all(form(view(law, self.brief[1])) == form(view(law, candidate.brief)) for law in wrong)
 
     def rests(self, fits: list[Candidate], law: Behavior) -> list[list[float]]:
         """What two candidates leave of the answer's difference to what is right, if theirs add up, as most do nearly."""
-        found = [numbers(view(law, self.brief[1] if self.brief else self.seen.outputs))]
-        found += [numbers(view(law, c.brief)) for c in (self.solution, *fits)]
+        found = [numbers(view(law, outputs)) for outputs in (self.brief[1], *(c.brief for c in (self.candidate((), ()), *fits)))]
         size = len(found[1])
         mine, right, *others = (v if len(v) == size else v.mean().expand(size) for v in found)
         if not others:
             return []
         off = torch.stack(others) - right
         return torch.cdist(mine - right - off, off).nan_to_num(math.inf).tolist()
-
-    @cached_property
-    def solution(self) -> Candidate:
-        return self.candidate((), ())
 
     def undisturbed(self, law: Behavior, candidate: Candidate) -> bool:
         try:

@@ -108,7 +108,7 @@ EXERCISES = (
         brief=brief, forms=FORMS, kinds={"images": "", "flat": "flat_pixels_only"},
         laws=(
             *(replace(part, points=0) for part in PARTS), elbo.silent("elbo"),
-            Behavior("objective", 3, judge_objective, values("loss"), ("log_px", "kl"), own=True, rtol=RTOL, atol=ATOL),
+            Behavior("objective", 3, judge_objective, values("loss"), "log_px kl", own=True, rtol=RTOL, atol=ATOL),
             Behavior("gradient", 2, judge_gradient, values("slopes"), "objective", sound=finite, rtol=2e-3, atol=2e-3),
         ), mistakes=MISTAKES, variants=VARIANTS,
         hints=(

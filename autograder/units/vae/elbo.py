@@ -194,7 +194,7 @@ MISTAKES = (
 )
 
 PARTS = (diagnostic("log_px", 1, "log p(x|z)"), diagnostic("kl", 1, "The KL"))
-ELBO = replace(diagnostic("elbo", 2, "elbo = log_px - kl"), after=("log_px", "kl"), own=True)
+ELBO = replace(diagnostic("elbo", 2, "elbo = log_px - kl"), after="log_px kl", own=True)
 
 
 def silent(name: str) -> Behavior:
@@ -206,7 +206,7 @@ EXERCISES = (
     Exercise(name="vae.elbo", target="VariationalInference", title="The ELBO and its two parts, for each example",
         read_on="Lecture 01, the evidence lower bound", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_inference,
         replay=replay, brief=brief, forms=FORMS, kinds={"images": "", "flat": "flat_pixels_only"},
-        laws=(*PARTS, ELBO, Behavior("detached", 1, judge_detached, after=("log_px", "kl"), own=True), silent("loss")), mistakes=MISTAKES,
+        laws=(*PARTS, ELBO, Behavior("detached", 1, judge_detached, after="log_px kl", own=True), silent("loss")), mistakes=MISTAKES,
         variants=VARIANTS,
         hints=(
             "The model's outputs hold everything: how well z explains x, and how far q(z|x) is from the prior.",
