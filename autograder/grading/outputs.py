@@ -31,7 +31,7 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f\ud800-\udfff]")  
 def clean_outputs(reported: list[Any]) -> list[Any]:
     """nbformat outputs from reports of any kind at all: known types only, bounded, HTML without scripts."""
     outputs: list[Any] = []
-    wait, html = False, 0
+    wait, html = False, 0  # HTML is cleaned up to a size, and of what was updated only what is left
     for report in reported:
         if not isinstance(report, dict):
             continue
@@ -50,11 +50,11 @@ def clean_outputs(reported: list[Any]) -> list[Any]:
             outputs[-1].text = (outputs[-1].text + text_of(report.get("text"), 4 * MOST_TEXT))[: 4 * MOST_TEXT]
         elif len(outputs) < MOST_OUTPUTS and (output := clean_output(report)) is not None:
             outputs.append(output)
-            html += len(output.get("data", {}).get("text/html", ""))
-            if html > MOST_HTML:
-                output.data.pop("text/html", None)
     for output in outputs:
         output.pop("display_id", None)
+        if "data" in output:
+            html += len(output.data.get("text/html", ""))
+            output.data = clean_bundle(output.data, html <= MOST_HTML)
         if output.output_type == "stream":
             output.text = shortened(overwritten(output.text), MOST_TEXT)
     return fewer_images(outputs)
@@ -71,10 +71,7 @@ def clean_output(report: dict[str, Any]) -> Any:
                           traceback=[text_of(line, 5000) for line in lines[:100]])
     if kind not in ("display_data", "execute_result"):
         return None
-    data = clean_bundle(report.get("data"))
-    if not data:
-        return None
-    output = new_output(kind, data=data, **({"execution_count": None} if kind == "execute_result" else {}))
+    output = new_output(kind, data=texts(report.get("data")), **({"execution_count": None} if kind == "execute_result" else {}))
     if kind == "display_data" and isinstance(report.get("display_id"), str):
         output["display_id"] = report["display_id"]
     return output
@@ -84,19 +81,20 @@ def replace_displayed(outputs: list[Any], report: dict[str, Any]) -> None:
     """New content for what was displayed under the same id in this cell."""
     for output in outputs:
         if output.get("display_id") is not None and output.get("display_id") == report.get("display_id"):
-            output.data.clear()
-            output.data.update(clean_bundle(report.get("data")))
+            output.data = texts(report.get("data"))
 
 
-def clean_bundle(data: Any) -> dict[str, str]:
+def texts(data: Any) -> dict[str, str]:
+    return {mime: value for mime, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
+
+
+def clean_bundle(data: dict[str, str], with_html: bool) -> dict[str, str]:
     """Text, png, jpeg and harmless HTML of a MIME bundle; the rest is dropped."""
     bundle = {}
-    for mime, value in data.items() if isinstance(data, dict) else ():
-        if not isinstance(value, str):
-            continue
+    for mime, value in data.items():
         if mime == "text/plain":
             bundle[mime] = shortened(text_of(value, 4 * MOST_TEXT), MOST_TEXT)
-        elif mime == "text/html" and len(value) <= MOST_HTML:
+        elif mime == "text/html" and with_html:
             if (html := clean_html(value)) is not None:
                 bundle[mime] = html
         elif mime in MAGIC and len(value) <= MOST_IMAGES and is_image(value, MAGIC[mime]):

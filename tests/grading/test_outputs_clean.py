@@ -103,6 +103,18 @@ def test_markdown_keeps_its_text_and_loses_its_tags(source, kept):
     assert clean_markdown(source) == kept
 
 
+def test_of_what_is_updated_the_last_is_cleaned(monkeypatch):
+    """A progress bar in HTML may be updated for long; and pages of it are not taken apart without end."""
+    cleaned = []
+    monkeypatch.setattr("autograder.grading.outputs.clean_html", lambda source: cleaned.append(source) or source)
+    bar = [{**shown(text_html=f"{n}" + "x" * 50_000), "display_id": "bar", "output_type": kind}
+           for n, kind in enumerate(["display_data"] + ["update_display_data"] * 40)]
+    (output,) = valid(clean_outputs(bar))
+    assert output.data["text/html"].startswith("40x") and len(cleaned) == 1
+    valid(clean_outputs([shown(text_html="y" * 50_000, text_plain="p")] * 200))
+    assert len(cleaned) == 5
+
+
 def test_html_that_keeps_a_parser_busy_is_left_out(monkeypatch):
     monkeypatch.setattr("autograder.grading.outputs.HTML_SECONDS", 0.2)
     (output,) = valid(clean_outputs([shown(text_html="<b><p><i><table>" * 10_000, text_plain="x")]))
