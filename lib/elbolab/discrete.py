@@ -209,6 +209,13 @@ class DiscreteInference(nn.Module):
         diagnostics = {"elbo": (-cost - kl).detach(), "log_px": -cost.detach(), "kl": kl.detach()}
         return loss, diagnostics, {"logits": logits}
 
+    def get_extra_state(self) -> dict:
+        """Part of `state_dict`: the step, on which schedules depend."""
+        return {"step": self.step}
+
+    def set_extra_state(self, state: dict) -> None:
+        self.step = state["step"]
+
     def _now(self, setting):
         return setting(self.step) if callable(setting) else setting
 

@@ -132,6 +132,9 @@ class VariationalInference(nn.Module):
             )
         self.beta, self.num_samples = beta, num_samples
 
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, num_samples={self.num_samples}, importance_weighted={self.importance_weighted}"
+
     def forward(self, model, x: Tensor) -> tuple[Tensor, dict, dict]:
         """Evaluate the bound on a batch x of shape `(batch, *event)`.
 

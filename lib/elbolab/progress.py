@@ -1,15 +1,17 @@
 """What `training.fit` shows while it works: a bar, and a figure that is redrawn in place.
 
 In a notebook both are displays that are updated; in a terminal the bar is one line that is written
-over; into a file or a pipe goes only the last line. Nothing is ever written to stderr.
+over; into a file or a pipe goes a line a minute, and the last one. Nothing is ever written to stderr.
 """
 
+import math
 import sys
 import time
 
 __all__ = ["LiveFigure", "ProgressBar"]
 
 PAUSE = 0.2  # seconds between two looks at the bar
+LINES = 60  # seconds between two lines in a file
 WIDTH = 30
 
 
@@ -26,14 +28,21 @@ def notebook_display():
 class ProgressBar:
     """Epoch, share done, loss, images a second, time left."""
 
-    def __init__(self, last_step: int, batch_size: int, enabled: bool = True):
-        self.last_step, self.batch_size, self.enabled = last_step, batch_size, enabled
-        self.started = self.looked = time.perf_counter()
+    def __init__(self, last_step: int, steps_per_epoch: int, batch_size: int, enabled: bool = True):
+        self.last_step, self.last_epoch = last_step, math.ceil(last_step / steps_per_epoch)
+        self.batch_size, self.enabled = batch_size, enabled
+        self.started = self.looked = self.printed = time.perf_counter()
+        self.first_step, self.earlier = 0, 0.0  # of a training that goes on: where, and the seconds until then
         self.step, self.loss = 0, None
         self.text, self.handle = "", None
 
+    def go_on(self, step: int, seconds: float) -> None:
+        """So many steps were done before, in so many seconds. How long the rest will take, today's steps tell."""
+        self.first_step, self.earlier = step, seconds
+
     def seconds(self) -> float:
-        return time.perf_counter() - self.started
+        """What the training has taken, all in all."""
+        return self.earlier + self._now()
 
     def due(self) -> bool:
         """Is it time to look at the loss again? True a few times a second."""
@@ -42,10 +51,10 @@ class ProgressBar:
     def show(self, epoch: int, step: int, loss: float) -> None:
         self.looked = time.perf_counter()
         self.step, self.loss = step, loss
-        left = self.seconds() / step * (self.last_step - step)
+        left = self._now() / (step - self.first_step) * (self.last_step - step)
         filled = WIDTH * step // self.last_step
         bar = "#" * filled + "." * (WIDTH - filled)
-        self._write(f"[{bar}] epoch {epoch}, {self._status()}, {_clock(left)} left")
+        self._write(f"[{bar}] epoch {epoch:,} of {self.last_epoch:,}, {self._status()}, {_clock(left)} left")
 
     def say(self, sentence: str) -> None:
         """A sentence of its own line, above the bar's last words."""
@@ -56,8 +65,11 @@ class ProgressBar:
         self.step, self.loss = step, rows[-1]["loss"] if rows else None
         self._write(f"{epoch} epochs, {self._status()}, {_clock(self.seconds())}", last=True)
 
+    def _now(self) -> float:
+        return time.perf_counter() - self.started
+
     def _status(self) -> str:
-        rate = self.step * self.batch_size / max(self.seconds(), 1e-9)
+        rate = (self.step - self.first_step) * self.batch_size / max(self._now(), 1e-9)
         loss = "" if self.loss is None else f", loss {self.loss:.2f} nats"
         return f"step {self.step:,} of {self.last_step:,}{loss}, {rate:,.0f} images/s"
 
@@ -73,8 +85,9 @@ class ProgressBar:
         elif sys.stdout.isatty():
             sys.stdout.write("\r" + text.ljust(len(self.text)) + ("\n" if last else ""))
             sys.stdout.flush()
-        elif last:
-            print(text)
+        elif last or time.perf_counter() - self.printed > LINES:
+            print(text, flush=True)
+            self.printed = time.perf_counter()
         self.text = text
 
 
@@ -108,4 +121,5 @@ class LiveFigure:
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes}:{seconds:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -6,6 +6,7 @@ the few epochs or steps that `budgets` allows, whichever comes first.
 
 import contextlib
 import math
+import os
 from collections.abc import Callable
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from .budgets import FAST_STEPS, budget, fast
 from .data import Dataset, Split, batches
 from .progress import LiveFigure, ProgressBar
+from .resuming import Checkpoint, cuda_devices
 
 __all__ = ["budget", "evaluate", "fast", "fit", "make_optimizer", "train_step"]
 
@@ -66,6 +68,7 @@ def fit(
     evaluate_every: int = 1,
     max_steps: int | None = None,
     progress: bool = True,
+    checkpoint: str | os.PathLike | None = None,
 ):
     """Train the model in place with Adam and return its history.
 
@@ -82,6 +85,10 @@ def fit(
         evaluate_every: epochs between two rows of the history.
         max_steps: stop after so many steps.
         progress: show a bar (on stdout).
+        checkpoint: a file, e.g. "run.pt", for a training that is to survive a stop. The whole state is
+            saved there about once a minute, at the end of an epoch, and the same call goes on from it:
+            the result is bit for bit that of a training without the stop. The file stays at the end, so
+            that more epochs may follow. A file that other arguments have led to is refused.
 
     Returns:
         A DataFrame with the columns epoch, step, split ("train" or "validation"), loss, elbo,
@@ -97,18 +104,23 @@ def fit(
     steps = [epochs * math.ceil(len(train) / batch_size), max_steps, FAST_STEPS if fast() else None]
     run = _Run(model, vi, train, validation, batch_size, last_step=min(s for s in steps if s is not None))
     run.lr = lr if callable(lr) else lambda step: lr
-    run.optimizer, run.bar = make_optimizer(model, run.lr(0)), ProgressBar(run.last_step, batch_size, progress)
-    figure = LiveFigure(live)
+    run.optimizer = make_optimizer(model, run.lr(0))
+    run.bar = ProgressBar(run.last_step, run.steps_per_epoch, batch_size, progress)
+    figure, kept = LiveFigure(live), Checkpoint(checkpoint, run, seed, evaluate_every)
     with _seeded(seed, model):
+        kept.restore()
         try:
             while run.step < run.last_step:
                 run.train_epoch()
-                if run.epoch % evaluate_every == 0 or run.step >= run.last_step:
+                if run.epoch % evaluate_every == 0:
                     run.record()
                     with _seeded(0, model):
                         figure.show(model, data, run.history())
+                kept.save()
+            if run.since.examples:  # epochs after the last row
+                run.record()
         except KeyboardInterrupt:
-            run.interrupt()
+            run.interrupt(kept.epoch)
         except (FloatingPointError, ValueError) as error:
             run.put_back(error)
         finally:
@@ -126,6 +138,7 @@ class _Run:
     def __init__(self, model, vi, train, validation, batch_size, last_step):
         self.model, self.vi, self.train, self.validation = model, vi, train, validation
         self.batch_size, self.last_step = batch_size, last_step
+        self.steps_per_epoch = math.ceil(len(train) / batch_size)
         self.epoch = self.step = 0
         self.stopped = None
         self.since, self.rows = _Means(), []  # what was trained since the last row; rows of the history
@@ -154,11 +167,12 @@ class _Run:
             self._add_row(split, means[split])
         self.since, self.weights = _Means(), self._copy_weights()
 
-    def interrupt(self):
+    def interrupt(self, epoch_saved):
         self.stopped = "interrupted"
         if self.since.examples:
             self._add_row("train", self.since.numbers())
-        self.bar.say(f"Stopped by you in epoch {self.epoch}, step {self.step}; what was learned is kept.")
+        more = f" The same call goes on from the end of epoch {epoch_saved}." if epoch_saved else ""
+        self.bar.say(f"Stopped by you in epoch {self.epoch}, step {self.step}; what was learned is kept.{more}")
 
     def put_back(self, error):
         """Go back to the weights of the last row if the error means that numbers went wrong; else raise it."""
@@ -226,8 +240,7 @@ def _seeded(seed: int | None, model):
     if seed is None:
         yield
         return
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)):
+    with torch.random.fork_rng(devices=cuda_devices(model)):
         torch.manual_seed(seed)
         yield
 

@@ -1,6 +1,7 @@
 """The ledger: entries that runs wrote, figures that are looked at again, and a table that says when one is off."""
 
 import importlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from elbolab import trained
+from elbolab.data import Dataset, Split
 from elbolab.models import VariationalAutoencoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,14 +175,64 @@ def test_a_shorter_training_says_by_how_much(bench):
     from pandas import DataFrame
 
     run, rows = bench("train_ledger"), bench("ledger_rows").ROWS
-    history = DataFrame({"epoch": [30]})
-    history.attrs["stopped"] = None
+    history = DataFrame({"epoch": [15, 30]})
     said = run.shortfall(rows["model01"], history, 30, 128, 55_000)
-    assert said.startswith("30 epochs (12,900 updates); the setting has 1.4 million updates")
-    history.attrs["stopped"] = "interrupted"
-    assert "stopped by hand before the 40" in run.shortfall(rows["model01"], history, 40, 128, 55_000)
-    history.attrs["stopped"] = None
-    assert run.shortfall(rows["model01"], history, 4000, 128, 55_000) is None
+    assert said == "30 epochs (12,900 updates); the setting has 1.4 million updates, about 3,256 epochs."
+    assert "(12,900 updates), stopped before the 40" in run.shortfall(rows["model01"], history, 40, 128, 55_000)
+    assert run.shortfall(rows["model01"], DataFrame({"epoch": [3256]}), 3256, 128, 55_000) is None
+
+
+def test_a_run_that_was_stopped_goes_on_and_leaves_nothing_behind(bench, tmp_path, monkeypatch, capsys):
+    run, rows = bench("train_ledger"), bench("ledger_rows")
+    grey = torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    splits = [Split(name, grey if name == "train" else grey.round(), torch.arange(60), how)
+              for name, how in (("train", "dynamic"), ("validation", "static"), ("test", "static"))]
+    small = rows.Row("small", None, latents=2, samples=2, epochs=4, hidden=(8,), published_epochs=4)
+    made, calls, whole = {}, itertools.count(), run.VariationalInference.forward
+
+    def breaks_off(vi, model, x):
+        if torch.is_grad_enabled() and next(calls) == 7:  # three steps an epoch: in the third epoch
+            raise KeyboardInterrupt
+        return whole(vi, model, x)
+
+    monkeypatch.setattr(run, "ROWS", {"small": small})
+    monkeypatch.setattr(run, "STATES", tmp_path)
+    monkeypatch.setattr(run, "load_mnist", lambda binarize: Dataset(*splits, "random pixels", binarize))
+    monkeypatch.setattr(run, "measure", lambda model, data, seed: {"test log p(x), 5,000 samples": 0.0, "its Monte Carlo standard error": 0.0})
+    monkeypatch.setattr(run.trained, "save", lambda name, model, about: made.update(about, weights=model.state_dict()))
+    monkeypatch.setattr(run, "write_entry", lambda name, entry: made.update(entry))
+    monkeypatch.setattr(run.os, "nice", lambda more: None)
+    monkeypatch.setattr("elbolab.resuming.PAUSE", 0)
+
+    def go(*more):
+        made.clear()
+        monkeypatch.setattr(sys, "argv", ["train_ledger.py", "small", *more])
+        run.main()
+        return dict(made)
+
+    expected = go()
+    assert expected["shortfall"] is None and not [*tmp_path.iterdir()]
+    with pytest.raises(SystemExit):
+        go("--measure")
+    with monkeypatch.context() as patch:
+        patch.setattr(run.VariationalInference, "forward", breaks_off)
+        assert go() == {} and "goes on from the end of epoch 2" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"another training, which differs in seed \(there 0, now 1\)"):
+        go("--seed", "1")
+    with pytest.raises(ValueError, match="another training, which differs in evaluate_every.*, learning rate"):
+        go("--epochs", "400")
+    assert go("--measure")["shortfall"].startswith("2 epochs (6 updates), stopped before the 4")
+    after = go()
+    assert after["validation"] == expected["validation"] and after["stopped"] is None and not [*tmp_path.iterdir()]
+    assert all(torch.equal(after["weights"][key], value) for key, value in expected["weights"].items())
+
+
+def test_a_run_from_other_weights_has_another_state(bench, monkeypatch):
+    run, rows = bench("train_ledger"), bench("ledger_rows").ROWS
+    before = run.state_file("best", rows["best"])
+    monkeypatch.setattr(run.trained, "card", lambda name: {"sha256": "0123456789"})
+    assert run.state_file("best", rows["best"]) != before and "model01" in before.name
+    assert run.state_file("model01", rows["model01"]).name == "model01.pt"
 
 
 def test_estimate_and_its_error_on_a_model_whose_truth_is_known(bench):

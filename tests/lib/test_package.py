@@ -12,7 +12,7 @@ import torch
 import elbolab
 
 GRADIENTS = [f"gradients.{name}" for name in ("baselines", "bernoulli", "categorical", "relaxed", "score", "statistics")]
-MODULES = [*elbolab.__all__, *GRADIENTS, "budgets", "progress", "sources"]
+MODULES = [*elbolab.__all__, *GRADIENTS, "budgets", "progress", "resuming", "sources"]
 
 PROBE = """
 import json, sys, warnings, logging, signal, os, random
