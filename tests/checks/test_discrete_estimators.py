@@ -13,9 +13,9 @@ import torch
 from autograder.catalogue import all_checks, find_check
 from autograder.exercises.exercise import double
 from autograder.units.discrete.estimates import CALLS, TILE, Exact, averages, rows
+from autograder.units.discrete.laws import Truth, draw_problem
 from autograder.units.discrete.probes import Cost
 from autograder.units.discrete.relaxed import waves
-from autograder.units.discrete.truth import Truth, draw_problem
 from autograder.verdict import draw_inputs, evaluate
 from elbolab import gradients
 

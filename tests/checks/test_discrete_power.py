@@ -19,8 +19,8 @@ from autograder.catalogue import find_check
 from autograder.probing import run_probe
 from autograder.units.discrete.estimates import CALLS as TIMES
 from autograder.units.discrete.estimates import SIGMAS, SPREAD_SIGMAS, TILE, Estimates, Exact
+from autograder.units.discrete.measured import NOISE, judge_truth
 from autograder.units.discrete.relaxed import CALLS, SAMPLES, noise, waves
-from autograder.units.discrete.tables import NOISE, judge_truth
 from autograder.verdict import draw_inputs
 
 MISSED, UNLUCKY, MANY = 2.33, 4.75, 50_000

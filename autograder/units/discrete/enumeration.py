@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Edit, Mistake, body, wrapped
+from autograder.exercises.exercise import Edit, Mistake, body
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import general, gradient, value
 from autograder.units.discrete import PREAMBLE, probes
-from autograder.units.discrete.laws import pictured
-from autograder.units.discrete.truth import draw_problem
+from autograder.units.discrete.laws import draw_problem, pictured
 
 SOLUTION = '''\
 def expected_cost(f, logits: Tensor) -> Tensor:
@@ -64,13 +63,11 @@ MISTAKES = (
             "f is not linear. Look at f on one-hot codes only, and average the costs.",
             body(SOLUTION, "return f(logits.softmax(dim=-1).unsqueeze(0)).squeeze(0)")),
     Mistake("probabilities_left_out", "All codes count the same.",
-            "Weight the cost of a code by its probability, the product over the latents.",
-            (WEIGHTS, "(0 * log_q + 1 / len(codes))"), (WEIGHTS, "(0 * log_q + 1)")),
+            "Weight the cost of a code by its probability.", (WEIGHTS, "(0 * log_q + 1 / len(codes))"), (WEIGHTS, "(0 * log_q + 1)")),
     Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.",
             "Classes are the last axis. The weights of the codes must sum to one for each example.",
             (LOG_SOFTMAX, "logits.log_softmax(dim=1)"), ((LOG_SOFTMAX, "logits.log_softmax(dim=1)"), (WEIGHTS, "log_q.softmax(dim=0)"))),
-    Mistake("log_probabilities_as_weights", "Log-probabilities serve as weights.", "Take exp of log q before you weight with it.",
-            (WEIGHTS, "log_q")),
+    Mistake("log_probabilities_as_weights", "Log-probabilities serve as weights.", "Take exp of log q first.", (WEIGHTS, "log_q")),
     Mistake("averaged_over_codes", "The weighted costs are averaged over the codes where they have to be summed.",
             "The weights sum to one already: sum.", (SUM, ").mean(dim=0)")),
     Mistake("probabilities_added", "The probabilities of the latents are added where they have to be multiplied.",
@@ -78,12 +75,11 @@ MISTAKES = (
             ((LOG_SOFTMAX, "logits.softmax(dim=-1)"), (WEIGHTS, "log_q")),
             ((LOG_SOFTMAX, "logits.softmax(dim=-1)"), (WEIGHTS, "log_q / latents"))),
     Mistake("codes_and_weights_out_of_order", "Codes and weights are in different orders.",
-            "In the code list the last latent runs fastest, in your weights the first. Compute the weights from the codes: (codes * "
-            "q).sum(-1).prod(-1).", ("(codes *", "(codes.flip(-2) *")),
+            "In one of them the last latent runs fastest. Compute the weights from the codes: (codes * q).sum(-1).prod(-1).",
+            ("(codes *", "(codes.flip(-2) *")),
     Mistake("first_example_for_all", "The first example's probabilities are used for all.",
             "Each example has its own weights: shape (codes, batch).", (WEIGHTS, "log_q[:, :1].exp()")),
-    Mistake("sampled_not_enumerated", "This samples; enumeration looks at every code once.",
-            "Two calls with the same arguments must agree.",
+    Mistake("sampled_not_enumerated", "This samples; enumeration looks at every code once.", "Two calls must agree.",
             body(SOLUTION, "q = OneHotCategorical(logits=logits)", "codes = q.sample((4000,))",
                  "log_q, cost = q.log_prob(codes).sum(dim=-1), f(codes)",
                  "return (cost + (cost - cost.mean(dim=0)).detach() * (log_q - log_q.detach())).mean(dim=0)")),
@@ -92,14 +88,11 @@ MISTAKES = (
             (STATES, "torch.cartesian_prod(torch.arange(classes), torch.arange(classes))"),
             ("latents, classes = logits.shape[-2:]", "_, latents, classes = logits.shape\n    assert latents == 2")),
     Mistake("not_summed", "The codes are not summed.", "Sum over the codes: one number for each example, shape (batch,).", (SUM, ")")),
-    Mistake("summed_over_the_batch", "The batch is summed or averaged, too.", "Return one value for each example, shape (batch,).",
-            wrapped("value.sum()"), wrapped("value.mean()")),
     Mistake("probabilities_detached", "No gradient reaches the logits.",
-            "Here the gradient flows through the probabilities of the codes: do not detach them.",
-            ("(dim=(-2, -1))", "(dim=(-2, -1)).detach()")),
+            "It flows through the probabilities of the codes: do not detach them.", ("(dim=(-2, -1))", "(dim=(-2, -1)).detach()")),
     Mistake("cost_detached", "No gradient reaches the parameters of f.", "The decoder learns through f(z): do not detach it.",
             (COSTS, "* f(codes).detach()")),
-    *general("without_gradient"),
+    *general("summed_over_the_batch", "without_gradient"),
 )
 
 VARIANTS = {
@@ -114,17 +107,11 @@ VARIANTS = {
         "states = torch.stack([n // classes**l % classes for l in range(latents)], -1)",
         "codes = nn.functional.one_hot(states, classes).float()[:, None].repeat(1, len(logits), 1, 1)",
         "weight = (codes * logits.softmax(-1)).sum(-1).prod(-1)", "return (f(codes) * weight).sum(0)"),
-    "in chunks": body(
-        SOLUTION, "latents, classes = logits.shape[-2:]", "total = 0",
-        "states = torch.cartesian_prod(*[torch.arange(classes)] * latents).view(-1, latents)",
-        "for part in nn.functional.one_hot(states, classes).unsqueeze(1).split(4):",
-        "    total = total + ((part * logits.log_softmax(-1)).sum((-2, -1)).exp() * f(part)).sum(0)", "return total"),
 }
 
 HINTS = (
     "How many different codes are there with L latents of C classes? Each has a probability and a cost.",
-    "torch.cartesian_prod(*[torch.arange(C)] * L) lists the joint states. Make them one-hot, of shape (C^L, 1, L, C), and hand all of them "
-    "to f at once.",
+    "torch.cartesian_prod(*[torch.arange(C)] * L) lists the joint states. Make them one-hot, of shape (C^L, 1, L, C), and hand them to f.",
     "log_q = (codes * logits.log_softmax(-1)).sum((-2, -1)), of shape (C^L, batch); return (log_q.exp() * f(codes)).sum(0)",
 )
 

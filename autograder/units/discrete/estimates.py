@@ -23,9 +23,7 @@ from autograder.exercises.exercise import Behavior, Exercise, Finding, Seen, dou
 from autograder.exercises.laws import shown
 from autograder.exercises.pictures import furthest
 from autograder.units.discrete import PREAMBLE, probes
-from autograder.units.discrete.truth import Truth, draw_problem
-
-__all__ = ["CALLS", "SIGMAS", "SPREAD_SIGMAS", "TILE", "Estimates", "Exact", "averages", "exercise", "rows"]
+from autograder.units.discrete.laws import Truth, draw_problem
 
 SIGMAS, SPREAD_SIGMAS, TILE, CALLS = 6.5, 8.0, 200, 50
 
@@ -41,16 +39,10 @@ def rows(problem: dict[str, Any], chosen: Callable[[Tensor], Tensor]) -> dict[st
     return problem | {name: chosen(problem[name]) for name in ("logits", "bias", "theta")}
 
 
-# --- what came, and what it should have been ------------------------------------------------------
-
-
 class Estimates:
-    """What came for one problem.
+    """What came for one problem, None where it cannot be told.
 
-    Attributes:
-        numbers: by what was estimated ("value", "logits", "theta"), n estimates for each distinct example, (n, examples, ...); None where
-            not every call gave one for each row of the batch.
-        codes: of the recorded calls, (calls, at most num_samples, batch, L, C); None where they cannot be told.
+    `numbers`: by what was estimated, (n, distinct examples, ...). `codes`: of the first calls, (calls, at most num_samples, batch, L, C).
     """
 
     def __init__(self, problem: dict[str, Any], record: dict[str, Any]):
@@ -103,9 +95,6 @@ class Exact:
         self.variance = {name: torch.einsum("te,et...->e...", weights, (x - self.mean[name][:, None]) ** 2) for name, x in each.items()}
 
 
-# --- the student's own codes ----------------------------------------------------------------------
-
-
 def standing_in(codes: Callable[[torch.Size, int, OneHotCategorical | None], Tensor]) -> dict[str, Any]:
     """Names that stand in for those with which an estimator draws its codes: of shape (L, C), so many, from q or relaxed."""
 
@@ -143,9 +132,6 @@ def drawn_like(e: Estimates, q: OneHotCategorical | None) -> bool:
         return e.same_for_all_rows and len(q.logits) == 1
     z = (e.codes[:1] if e.same_in_each_call else e.codes).flatten(0, 1).unflatten(1, (TILE, -1)).flatten(0, 1)
     return averages(z, q.probs.detach().double()[: z.shape[1]])
-
-
-# --- laws -----------------------------------------------------------------------------------------
 
 
 def laws(solution: str, target: str, what: str) -> tuple[Behavior, ...]:

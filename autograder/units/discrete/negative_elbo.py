@@ -7,7 +7,7 @@ import torch
 from autograder.exercises.exercise import Behavior, Finding, Mistake, Seen, Way, body, failed, passed, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, gradient, shown, value
-from autograder.units.discrete import PREAMBLE, kl, probes
+from autograder.units.discrete import PREAMBLE, probes, terms
 from autograder.units.discrete.laws import joined, pictured
 
 SOLUTION = '''\
@@ -75,10 +75,8 @@ MISTAKES = (
             *loss("cost - kl")),
     Mistake("elbo_for_the_loss", "The loss has the wrong sign: this is the ELBO, and optimizers minimize.", "loss = cost + kl.",
             *loss("-(cost + kl)", "loss.detach()")),
-    Mistake("cost_sign_flipped", "The cost has the wrong sign.", "model.cost(x) is -log p(x|z) already: do not negate it again.",
-            *loss("kl - cost")),
-    Mistake("kl_averaged_over_the_batch", "The KL is averaged over the batch.", "Each example has its own KL: shape (batch,).",
-            *loss("cost + kl.mean()")),
+    Mistake("cost_sign_flipped", "The cost has the wrong sign.", "model.cost(x) is -log p(x|z) already.", *loss("kl - cost")),
+    Mistake("kl_averaged_over_the_batch", "The KL is averaged over the batch.", "Each example has its own.", *loss("cost + kl.mean()")),
     Mistake("kl_detached", "The KL carries no gradient.", "Detach in the diagnostics only. The KL is what keeps q near the prior.",
             (LOSS, "loss = cost + kl.detach()")),
     Mistake("averaged_over_the_batch", "The loss is a single number.",
@@ -87,22 +85,16 @@ MISTAKES = (
     Mistake("cost_for_log_px", "log_px has the wrong sign: that is the cost.", "log_px = -cost.", (LOG_PX, '"log_px": cost.detach()')),
     Mistake("loss_for_log_px", "log_px contains the KL.", "log_px = -cost; elbo = log_px - kl.", (LOG_PX, '"log_px": -loss.detach()')),
     Mistake("kl_negated", "The KL in the diagnostics has the wrong sign.", "A KL is never negative.", (TOLD_KL, '"kl": -kl.detach()')),
-    Mistake("loss_for_elbo", "The loss is recorded as the ELBO: its sign is turned.", "elbo = log_px - kl.",
-            (ELBO, '"elbo": loss.detach()')),
+    Mistake("loss_for_elbo", "The ELBO has the wrong sign: that is the loss.", "elbo = log_px - kl.", (ELBO, '"elbo": loss.detach()')),
     Mistake("kl_added_to_elbo", "The KL is added to the ELBO.", "elbo = log_px - kl.", (ELBO, '"elbo": (kl - cost).detach()')),
     Mistake("elbo_is_log_px", "The ELBO lacks the KL.", "elbo = log_px - kl.", (ELBO, '"elbo": -cost.detach()')),
     Mistake("scalar_diagnostics", "The diagnostics are single numbers.", "One value for each example, shape (batch,).",
-            *(wrapped("(value[0], {name: entry.METHOD() for name, entry in value[1].items()})".replace("METHOD", method))
-              for method in ("mean", "sum"))),
+            *(wrapped(f"(value[0], {{name: entry.{how}() for name, entry in value[1].items()}})") for how in ("mean", "sum"))),
     Mistake("diagnostics_carry_the_graph", "The diagnostics still carry the graph.",
             "Detach them: a list of them would hold every graph in memory.", (".detach()", "")),
 )
 
 VARIANTS = {
-    "another KL": body(
-        SOLUTION, "logits = model.logits(x)", "cost = estimator(model.cost(x), logits)",
-        "kl = logits.shape[1] * math.log(logits.shape[2]) - OneHotCategorical(logits=logits).entropy().sum(-1)", "elbo = -cost - kl",
-        "return -elbo, {'elbo': elbo.detach(), 'log_px': -cost.detach(), 'kl': kl.detach()}"),
     "its own cost": body(
         SOLUTION, "logits = model.logits(x)", "cost = estimator(lambda z: -model.log_px(x, z), logits)", "kl = categorical_kl(logits)",
         "with torch.no_grad():", "    told = {'elbo': -(cost + kl), 'log_px': -cost, 'kl': kl.clone()}",
@@ -129,6 +121,6 @@ EXERCISES = (
         (("usual", "value"), "image", "loss"), (("usual", "slopes", "encoder"), "class", "gradient of a pixel's weights for a latent"),
         *((("told", name, "value"), "image", name) for name in TOLD),
         name="discrete.negative_elbo", target="negative_elbo", title="The negative ELBO with any estimator in it",
-        read_on="Lecture 04, section 1", solution=SOLUTION, preamble=PREAMBLE + kl.SOLUTION + "\n\n", draw=draw, probe=probes.negative_elbo,
-        laws=LAWS, forms=(SAMPLED,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
+        read_on="Lecture 04, section 1", solution=SOLUTION, preamble=f"{PREAMBLE}{terms.SOLUTION}\n\n", draw=draw, laws=LAWS,
+        probe=probes.negative_elbo, forms=(SAMPLED,), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
 )

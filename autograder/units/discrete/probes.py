@@ -13,8 +13,6 @@ from autograder.probing import OutOfTime, Trouble, time_limit
 SECONDS = 8.0  # for repeated calls; slow is not wrong, fewer calls are judged then
 RECORDED = 3  # calls whose codes are brought back
 
-# --- what a student's code is handed --------------------------------------------------------------
-
 
 class Cost:
     """f(z) = offset + theta_b . tanh(W z + bias_b), z (samples, batch or 1, L, C) -> (samples, batch). It keeps the codes asked for."""
@@ -50,9 +48,6 @@ class CostModel:
 
     def cost(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda z: -self.log_px(x, z)
-
-
-# --- functions of f, of a sample, of draws, of a model --------------------------------------------
 
 
 def expected_cost(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -111,9 +106,6 @@ def negative_elbo(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         return {name: {"value": value.detach().clone(), "attached": value.requires_grad} for name, value in found.items()}
 
     return functions.probe(lambda *given: called(*given)[0], inputs) | {"told": attempt(told)}
-
-
-# --- estimators and samples: repeated calls -------------------------------------------------------
 
 
 def repeated(call: Callable[[], Any], times: int) -> list[Any]:

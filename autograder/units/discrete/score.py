@@ -44,13 +44,12 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
         Mistake("samples_not_averaged", "The samples are not averaged.", "Take the mean over the first axis: shape (batch,).",
                 (MEAN, "surrogate")),
         Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate and means nothing.",
-                "Write log_q - log_q.detach() where log_q stands: it is zero as a number and has log_q's gradient, so the value is the "
-                "cost.", instead(f"cost + {weight} * log_q"), instead(f"cost - cost.detach() + {weight} * log_q")),
+                "Write log_q - log_q.detach() where log_q stands: zero as a number, with log_q's gradient. So the value is the cost.",
+                instead(f"cost + {weight} * log_q"), instead(f"cost - cost.detach() + {weight} * log_q")),
         Mistake("cost_term_missing", "The decoder learns nothing: the cost stands in the surrogate only as a detached weight.",
                 "The gradient has two terms: f(z) grad log q for the encoder, and grad f(z) itself for the decoder. Add the cost.",
                 instead(f"{weight} * log_q"), instead(f"cost.detach() + {weight} * {HIDDEN}")),
-        Mistake("sign_flipped", "The sign of the gradient is wrong.",
-                "Increase log q where the cost is high, and descend: cost times log q, without a minus.",
+        Mistake("sign_flipped", "The sign of the gradient is wrong.", "The surrogate is descended: cost times log q, without a minus.",
                 instead(f"cost - {weight} * {HIDDEN}")),
         Mistake("summed_over_samples", "The samples are summed where they have to be averaged.", "Take the mean over samples.",
                 instead(f"cost + num_samples * {weight} * {HIDDEN}"), (MEAN, "surrogate.sum(dim=0)")),
@@ -62,23 +61,17 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
                 (LOG_Q, "log_q = (z * logits.log_softmax(dim=-1)).mean(dim=(-2, -1))")),
         Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.", "Classes are the last axis: log_softmax(dim=-1).",
                 (DISTRIBUTION, "OneHotCategorical(probs=logits.softmax(dim=1))"),
-                (LOG_Q, "log_q = (z * logits.log_softmax(dim=1)).sum(dim=(-2, -1))"),
-                (LOG_Q, "log_q = (z * logits.log_softmax(dim=0)).sum(dim=(-2, -1))")),
-        Mistake("probabilities_as_logits", "Probabilities are handed over as logits.",
-                "OneHotCategorical(logits=logits), or OneHotCategorical(probs=logits.softmax(-1)).",
+                *((LOG_Q, f"log_q = (z * logits.log_softmax(dim={axis})).sum(dim=(-2, -1))") for axis in (1, 0))),
+        Mistake("probabilities_as_logits", "Probabilities are handed over as logits.", "OneHotCategorical(logits=logits).",
                 (DISTRIBUTION, "OneHotCategorical(logits=logits.softmax(dim=-1))")),
-        Mistake("relaxed_samples", "f is asked for relaxed codes: these are no samples of q.",
-                "Draw one-hot codes, for example with OneHotCategorical(logits=logits).sample.",
+        Mistake("relaxed_samples", "f is asked for relaxed codes: these are no samples of q.", "Draw one-hot codes: q.sample.",
                 ((DRAW, "z = nn.functional.gumbel_softmax(logits.expand(num_samples, *logits.shape), tau=1.0).detach()"),
                  (LOG_Q, "log_q = (z * logits.log_softmax(dim=-1)).sum(dim=(-2, -1))"))),
-        Mistake("argmax_for_sample", "The most probable code is taken in place of a sample.",
-                "Draw from q: OneHotCategorical(logits=logits).sample((num_samples,)).",
+        Mistake("argmax_for_sample", "The most probable code is taken in place of a sample.", "Draw from q: q.sample((num_samples,)).",
                 (DRAW, "z = q.mode.expand(num_samples, *logits.shape)")),
         Mistake("fixed_seed", "Every call draws the same codes.",
-                "Do not set a seed inside: estimates must be fresh, or their errors never average out.",
-                (DRAW, f"torch.manual_seed(42)\n    {DRAW}")),
-        Mistake("one_sample_for_the_batch", "All examples share one draw.",
-                "Each example has its own q: draw a code for each, shape (num_samples, batch, L, C).",
+                "Set no seed inside: only errors of fresh estimates average out.", (DRAW, f"torch.manual_seed(42)\n    {DRAW}")),
+        Mistake("one_sample_for_the_batch", "All examples share one draw.", "Each example has its own q: draw a code for each.",
                 (DRAW, "z = OneHotCategorical(logits=logits[:1]).sample((num_samples,)).expand(num_samples, *logits.shape)")),
         Mistake("enumerated_for_sampled", "Nothing is sampled: this is the exact expectation.",
                 "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.",
@@ -105,8 +98,7 @@ MISTAKES = (
     Mistake(*COST_NOT_DETACHED, (SURROGATE, "surrogate = cost + cost * log_q"), (SURROGATE, "surrogate = cost * log_q")),
     Mistake("cost_averaged_over_the_batch", "The cost is averaged over the batch before it multiplies log q.",
             "Each example's cost says how good its own code was; the average says nothing about it.",
-            (SURROGATE, f"surrogate = cost + cost.detach().mean(dim=1, keepdim=True) * {HIDDEN}"),
-            (SURROGATE, f"surrogate = cost + cost.detach().mean() * {HIDDEN}")),
+            *((SURROGATE, f"surrogate = cost + cost.detach().{mean} * {HIDDEN}") for mean in ("mean(dim=1, keepdim=True)", "mean()"))),
 )
 
 RLOO_MISTAKES = (
@@ -129,8 +121,7 @@ RLOO_MISTAKES = (
             "Examples differ more than samples do. For each example use the mean of its own other samples: the first axis only.",
             (BASELINE, "baseline = cost.mean()"), (BASELINE, "baseline = cost.mean(dim=1, keepdim=True)")),
     Mistake("baseline_added", "The baseline is added where it has to be subtracted.",
-            "The signal is how much worse than the others this sample was: cost - baseline.",
-            (SIGNAL, "signal = (cost + baseline).detach()")),
+            "The signal is how much worse than the others it was: cost - baseline.", (SIGNAL, "signal = (cost + baseline).detach()")),
     Mistake("baseline_alone", "The baseline stands in place of the cost.",
             "The signal is cost - baseline. The baseline alone has nothing to do with its sample.",
             (SIGNAL, "signal = baseline.detach()"), (SIGNAL, "signal = -baseline.detach()")),
@@ -143,7 +134,6 @@ RLOO_MISTAKES = (
 )
 
 HEAD = ("q = OneHotCategorical(logits=logits)", "z = q.sample((num_samples,))", "log_q = q.log_prob(z).sum(-1)", "cost = f(z)")
-END = "return (cost + cost.detach() * (log_q - log_q.detach())).mean(0)"
 VARIANTS = {
     "cost times the magic box": body(SOLUTION, *HEAD, "return (cost * torch.exp(log_q - log_q.detach())).mean(0)"),
     "a loop with codes of three dimensions": body(
@@ -155,15 +145,6 @@ VARIANTS = {
         SOLUTION, "q = torch.distributions.Categorical(logits=logits)", "states = q.sample([num_samples])",
         "z = nn.functional.one_hot(states, logits.size(-1)).float()", "log_q, cost = q.log_prob(states).sum(-1), f(z)",
         "surrogate = (cost.detach() * log_q).mean(0)", "return surrogate - surrogate.detach() + cost.mean(0)"),
-    "multinomial": body(
-        SOLUTION, "batch, latents, classes = logits.shape", "log_p = logits.log_softmax(-1)",
-        "states = torch.multinomial(log_p.detach().exp().flatten(0, 1), num_samples, replacement=True)",
-        "z = nn.functional.one_hot(states.T.reshape(num_samples, batch, latents), classes)",
-        "log_q, cost = (z * log_p).sum((-2, -1)), f(z.float())", END),
-    "the Gumbel-max trick": body(
-        SOLUTION, "noise = -torch.empty(num_samples, *logits.shape).exponential_().log()",
-        "z = nn.functional.one_hot((logits.detach() + noise).argmax(-1), logits.shape[-1]).to(logits)",
-        "log_q, cost = (z * logits.log_softmax(-1)).sum((-2, -1)), f(z)", END),
     "f asked twice": body(
         SOLUTION, *HEAD, "with torch.no_grad():", "    weight = f(z)", "return (cost + weight * (log_q - log_q.detach())).mean(0)"),
 }
@@ -172,9 +153,6 @@ RLOO_END = "return (cost + signal * (log_q - log_q.detach())).mean(0)"
 RLOO_VARIANTS = {
     "scaled distance from the mean": body(
         RLOO_SOLUTION, *HEAD, "signal = ((cost - cost.mean(0)) * num_samples / (num_samples - 1)).detach()", RLOO_END),
-    "a loop over the left out": body(
-        RLOO_SOLUTION, *HEAD, "rows = [torch.cat([cost[:s], cost[s + 1:]]).mean(0) for s in range(num_samples)]",
-        "signal = (cost - torch.stack(rows)).detach()", RLOO_END),
     "the difference undetached": body(RLOO_SOLUTION, *HEAD, "signal = cost - (cost.sum(0) - cost) / (num_samples - 1)", RLOO_END),
     "logits not normalized, which cancels": body(
         RLOO_SOLUTION, "z = OneHotCategorical(logits=logits).sample((num_samples,))", "log_q, cost = (z * logits).sum((-2, -1)), f(z)",
@@ -186,10 +164,8 @@ RLOO_VARIANTS = {
 }
 
 HINTS = (
-    "You need a number that has the right *gradient*. For the encoder that is the cost times grad log q(z), with z and the cost "
-    "held fixed.",
-    "q = OneHotCategorical(logits=logits); z = q.sample((num_samples,)); log_q = q.log_prob(z).sum(-1). cost.detach() * log_q gives the "
-    "encoder's gradient; the decoder needs the cost itself, too.",
+    "You need a number that has the right *gradient*: for the encoder the cost times grad log q(z), with z and the cost held fixed.",
+    "z = q.sample((num_samples,)); log_q = q.log_prob(z).sum(-1). cost.detach() * log_q is the encoder's; the decoder needs the cost.",
     "(cost + cost.detach() * (log_q - log_q.detach())).mean(0): the difference is zero as a number, so the value is the mean cost.",
 )
 

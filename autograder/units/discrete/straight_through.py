@@ -48,7 +48,7 @@ MISTAKES = (
     Mistake("threshold_for_argmax", "Entries above one half are taken, and with several classes there may be none.",
             "Take the largest entry: soft.argmax(-1).", (HARD, "(soft > 0.5).to(soft.dtype)")),
     Mistake("argmax_over_the_wrong_axis", "The argmax runs over the wrong axis.", "Classes are the last axis: soft.argmax(-1).",
-            *((HARD, f"nn.functional.one_hot(soft.argmax(dim={d}), soft.shape[{d}]).to(soft.dtype).movedim(-1, {d})") for d in (-2, 1, 0))),
+            *((HARD, f"nn.functional.one_hot(soft.argmax(dim={d}), soft.shape[{d}]).to(soft.dtype).movedim(-1, {d})") for d in (1, 0))),
     Mistake("gradient_negated", "The gradient has the wrong sign.",
             "hard + soft - soft.detach(): the soft sample that keeps its gradient has the plus.",
             (RESULT, "return hard - soft + soft.detach()")),
@@ -59,8 +59,6 @@ VARIANTS = {
     "scatter": body(
         SOLUTION, "hard = torch.zeros_like(soft).scatter(-1, soft.argmax(-1, keepdim=True), 1.0)",
         "return hard.detach() - soft.detach() + soft"),
-    "the largest entry": body(
-        SOLUTION, "hard = (soft == soft.max(-1, keepdim=True).values).to(soft)", "return soft + (hard - soft.detach())"),
     "a function of its own": body(
         SOLUTION, "class Hard(torch.autograd.Function):", "    @staticmethod", "    def forward(ctx, given):",
         "        return nn.functional.one_hot(given.argmax(-1), given.shape[-1]).to(given)", "    @staticmethod",

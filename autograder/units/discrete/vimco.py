@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Mistake, body, wrapped
 from autograder.exercises.functions import cases
-from autograder.exercises.laws import extremes, gradient, value
+from autograder.exercises.laws import extremes, general, gradient, value
 from autograder.units.discrete import PREAMBLE
 from autograder.units.discrete.laws import joined, pictured
 
@@ -67,8 +67,7 @@ MISTAKES = (
     Mistake("elbo_for_the_bound", "This is the mean of the log-weights: the ELBO.",
             "The bound is the logarithm of the mean weight: logsumexp, minus log S.", (RETURN, "return log_w.mean(dim=0)")),
     Mistake("log_s_missing", "log S is missing.", "The mean over S weights is their sum over S: subtract log S.", (LOG_S, "")),
-    Mistake("bound_negated", "The sign is wrong: the bound itself is asked for.", "VIMCO's function returns what is to be maximized.",
-            wrapped("-value")),
+    Mistake("bound_negated", "The sign is wrong.", "VIMCO's function returns the bound, to be maximized.", wrapped("-value")),
     Mistake("logsumexp_over_the_batch", "The logsumexp runs over the batch.", "Samples are the first axis: logsumexp(dim=0).",
             body(SOLUTION, "bound = (log_w.logsumexp(dim=1) - math.log(len(log_w))).mean()",
                  "return bound + 0 * log_w[0] + (bound.detach() * (log_q - log_q.detach())).sum(dim=0)"),
@@ -79,7 +78,6 @@ MISTAKES = (
             wrapped("value.mean()"), wrapped("value.sum()")),
     Mistake("not_reduced", "There is a number for each sample; one bound for each example is asked for.", "logsumexp over the first axis.",
             ((RETURN, "return log_w"), (SUM, ")"))),
-    Mistake("changes_its_inputs", "An argument is changed in place.", "Make a new tensor.", wrapped("(value, given[1].data.zero_())[0]")),
     Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate.",
             "Write log_q - log_q.detach() where log_q stands: zero as a number, with log_q's gradient.",
             (HIDDEN, "log_q"), ((RETURN + " + ", "return "), (HIDDEN, "log_q"))),
@@ -87,26 +85,24 @@ MISTAKES = (
             "A signal is a weight, a number. Detach it.", ((SIGNALS, "bound - without"), (HIDDEN, "log_q")),
             ((SIGNALS, "bound - without"), (RETURN + " + ", "return "), (HIDDEN, "log_q"))),
     Mistake("path_missing", "The bound is detached: no gradient reaches log_w, so the decoder learns nothing.",
-            "The gradient has two parts: the signals times grad log q, and the gradient of the bound itself.",
-            (LOGSUMEXP, "log_w.detach().logsumexp(dim=0)")),
+            "The bound's own gradient is one of the two parts: keep it.", (LOGSUMEXP, "log_w.detach().logsumexp(dim=0)")),
     Mistake("log_prob_detached", "log_q carries no gradient: the encoder gets no signal.",
             "signals.detach() * log_q, and log_q as it came.", (HIDDEN, "(log_q - log_q).detach()")),
     Mistake("no_baseline", "All samples get the whole bound as their signal: there is no baseline.",
-            "Unbiased, but very noisy. Subtract the bound in which w_j is replaced by the geometric mean of the others.",
-            (SIGNALS, "bound.detach().expand_as(log_w)")),
+            "Very noisy. Subtract L with w_j replaced by the others' geometric mean.", (SIGNALS, "bound.detach().expand_as(log_w)")),
     Mistake("baseline_contains_its_own_sample", "The baseline contains the sample itself, and so the estimate is biased.",
             "Replace log w_j by the mean of the *other* log-weights, (log_w.sum(0) - log_w) / (S - 1).",
             (OTHERS, "log_w.mean(dim=0).expand_as(log_w)"), (OTHERS, "(log_w.sum(dim=0) / (num_samples - 1)).expand_as(log_w)"),
             (SIGNALS, "(bound - log_w.mean(dim=0)).detach().expand_as(log_w)")),
     Mistake("signals_averaged", "The signals are averaged over the samples where they have to be summed.",
-            "All S samples make one bound, so log q of all of them is a sum. (In RLOO the cost itself is a mean: there it is the mean.)",
-            (SUM, ").mean(dim=0)")),
+            "All S samples make one bound: sum log q over them. (RLOO's cost is a mean: there it is the mean.)", (SUM, ").mean(dim=0)")),
     Mistake("signals_of_the_log_weights", "The signals come from single log-weights: that is the leave-one-out gradient of the ELBO.",
             "What sample j changes is the bound: L minus the L in which log w_j is replaced.",
             (SIGNALS, "(log_w - others).detach()"), (SIGNALS, "(bound - others).detach()")),
     Mistake("sign_flipped", "The signals have the wrong sign.", "signal_j = L - L without j.", ("(bound - without)", "(without - bound)")),
     Mistake("weights_for_signals", "The normalized weights stand where the signals belong.",
             "They are the gradient through log_w; log_q needs L minus L without j.", (SIGNALS, "log_w.softmax(dim=0).detach()")),
+    *general("changes_its_inputs"),
 )
 
 VARIANTS = {
@@ -121,11 +117,6 @@ VARIANTS = {
         "    table = log_w.repeat(s, 1, 1)", "    table[range(s), range(s)] = others",
         "    signal = log_w.logsumexp(0) - table.logsumexp(1)", "score = (signal * log_q).sum(0)",
         "return log_w.logsumexp(0) - math.log(s) + score - score.detach()"),
-    "float64 inside": body(
-        SOLUTION, "w, q, s = log_w.double(), log_q.double(), len(log_w)", "bound = w.logsumexp(0) - math.log(s)",
-        "mine = torch.eye(s, dtype=torch.double)[..., None]", "swapped = w * (1 - mine) + mine * (w.sum(0) - w) / (s - 1)",
-        "signal = (bound - swapped.logsumexp(1) + math.log(s)).detach()",
-        "return (bound + (signal * (q - q.detach())).sum(0)).to(log_w.dtype)"),
 }
 
 HINTS = (
