@@ -27,11 +27,9 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
 
 MISTAKES = (
     Mistake("logits_for_probabilities", "The logits are used as if they were probabilities, or are passed through the sigmoid twice.",
-            "binary_cross_entropy wants probabilities; binary_cross_entropy_with_logits wants logits.",
-            (LOGITS, "logits=torch.sigmoid(logits)")),
+            "binary_cross_entropy_with_logits wants logits.", (LOGITS, "logits=torch.sigmoid(logits)")),
     Mistake("only_the_ones", "Only the pixels that are one are counted.",
-            "log p(x) = sum of x log p + (1 - x) log(1 - p): the dark pixels carry information, too.",
-            (PIXELS, "x * nn.functional.logsigmoid(logits)")),
+            "The dark pixels carry information, too: (1 - x) log(1 - p).", (PIXELS, "x * nn.functional.logsigmoid(logits)")),
     Mistake("arguments_swapped", "The arguments are swapped: the prediction comes first, the target second.",
             "binary_cross_entropy_with_logits(logits, x).",
             (PIXELS, "-nn.functional.binary_cross_entropy_with_logits(x, logits, reduction='none')"),
@@ -53,7 +51,6 @@ MISTAKES = (
 VARIANTS = {
     "cross-entropy with logits": body(
         SOLUTION, "return -reduce(nn.functional.binary_cross_entropy_with_logits(logits, x, reduction='none'))"),
-    "torch's Independent": body(SOLUTION, "return torch.distributions.Independent(Bernoulli(logits=logits), logits.dim() - 1).log_prob(x)"),
     "softplus by hand": ((") -> Tensor", ", eps=None)"),
                          body(SOLUTION, "return (x * logits - nn.functional.softplus(logits)).flatten(start_dim=1).sum(-1)")),
     "logsigmoid both ways": body(
@@ -63,15 +60,14 @@ VARIANTS = {
         SOLUTION, "loss = nn.BCEWithLogitsLoss(reduction='sum')", "return torch.stack([-loss(l, t) for l, t in zip(logits, x)])"),
 }
 
-HINTS = (
-    "The Bernoulli log-probability of a pixel has a name in classification: it is a loss, up to its sign.",
-    "torch.nn.functional.binary_cross_entropy_with_logits takes logits and targets. Look at its argument `reduction`.",
-    "-F.binary_cross_entropy_with_logits(logits, x, reduction='none').flatten(1).sum(1)",
-)
-
 EXERCISES = (
     Exercise(name="vae.bernoulli", target="bernoulli_log_likelihood", title="The Bernoulli log-likelihood through binary cross-entropy",
         read_on="Lecture 01, Bernoulli pixels", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
         laws=(value(1, "flat", "images", what="log p(x)"), extremes(1, "far", "large logits", "sigmoid_saturates"),
-              gradient(1, "flat", atol=1e-4)), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS),
+              gradient(1, "flat", atol=1e-4)), mistakes=MISTAKES, variants=VARIANTS,
+        hints=(
+            "The Bernoulli log-probability of a pixel has a name in classification: it is a loss, up to its sign.",
+            "torch.nn.functional.binary_cross_entropy_with_logits takes logits and targets. Look at its argument `reduction`.",
+            "-F.binary_cross_entropy_with_logits(logits, x, reduction='none').flatten(1).sum(1)",
+        )),
 )

@@ -9,60 +9,43 @@ from torch import Tensor
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
 from autograder.exercises.laws import agree, shown
 from autograder.units.vae import PREAMBLE
-from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, TERMS, VARIANTS, Call, among, brief, calls_of, draw, replay
+from autograder.units.vae.inference import ATOL, FORMS, RTOL, SOLUTION, TERMS, VARIANTS, among, brief, calls_of, draw, replay
 from autograder.units.vae.probes import probe_inference
 
 
-def diagnostic(name: str, points: int, what: str) -> Behavior:
-    """One diagnostic: a right one at the latents that were drawn, the same when it is called again."""
+def part(name: str, points: int, what: str, behavior: str = "") -> Behavior:
+    """A number of each call: a right one at the latents that were drawn, the same when it is called again."""
+    behavior = behavior or name
 
     def judge(seen: Seen) -> Finding:
         calls = calls_of(seen)
-        if trouble := calls[0].record.get("diagnostics_trouble"):
-            return failed(name, trouble)
-        if fault := drifts(seen, name, name):
-            return fault
+        if name != "loss" and (trouble := calls[0].record.get("diagnostics_trouble")):
+            return failed(behavior, trouble)
+        for rounds in zip(seen.outputs["calls"], seen.outputs.get("again", ())):
+            first, again = (record[name] for record in rounds)
+            if not agree(first, again):
+                return failed(behavior, "The same call gives something else the second time.", "state_drifts", shown(first), shown(again))
         for call in calls:
-            got, right = call.record[name], getattr(call, name)
-            if not among(got, right) and not (name == "elbo" and agree(got, own_elbo(call), RTOL, ATOL)):
-                return wrong(name, got, right.detach())
+            got, right = call.record[name], getattr(call, name).detach()
+            if name == "loss" and got.numel() == 1:
+                got = got.reshape(())
+            if got.shape != right.shape[1:]:
+                message = f"{what} must have the shape {list(right.shape[1:])}; yours has {list(got.shape)}."
+            elif among(got, right) or (agree(got, call.own.get(name), RTOL, ATOL) and (name == "elbo" or got.isfinite())):
+                continue
+            else:
+                message = f"{what} is {'wrong' if got.isfinite().all() else 'not finite (NaN or infinity)'}."
+            return failed(behavior, message, None, shown(right[0]), shown(got))
         if name == "log_px" and calls[0].changed_x:
-            return failed(name, "Your code changes x in place.", "changes_its_inputs")
-        return passed(name, f"{what} is right for each example.")
+            return failed(behavior, "Your code changes x in place.", "changes_its_inputs")
+        return passed(behavior, f"{what} is right.")
 
-    return Behavior(name, points, judge, values(name), rtol=RTOL, atol=ATOL)
+    return Behavior(behavior, points, judge, values(name), rtol=RTOL, atol=ATOL)
 
 
 def values(name: str) -> Callable[[dict[str, Any]], list[Tensor]]:
     """Of every call."""
     return lambda outputs: [record[name] for records in outputs.values() for record in records]
-
-
-def drifts(seen: Seen, name: str, behavior: str) -> Finding | None:
-    """Whether the same call, with the same random numbers, gave something else the second time."""
-    for rounds in zip(seen.outputs["calls"], seen.outputs.get("again", ())):
-        first, again = (record[name] for record in rounds)
-        if not agree(first, again):
-            return failed(behavior, "The same call gives something else the second time.", "state_drifts", shown(first), shown(again))
-    return None
-
-
-def wrong(name: str, got: Tensor, right: Tensor) -> Finding:
-    if got.shape != right.shape[1:]:
-        message = f"diagnostics['{name}'] must have one value for each example, shape {list(right.shape[1:])}; yours has {list(got.shape)}."
-    elif not got.isfinite().all():
-        message = f"diagnostics['{name}'] is not finite (NaN or infinity)."
-    else:
-        message = f"diagnostics['{name}'] has the wrong values."
-    return failed(name, message, None, shown(right[:1].flatten()), shown(got))
-
-
-def own_elbo(call: Call) -> Tensor | None:
-    """log_px - kl in terms of the student's own two, so that their mistakes are not charged twice."""
-    log_px, kl = call.record["log_px"].double(), call.record["kl"].double()
-    if {log_px.numel(), kl.numel()} <= {1, call.batch} and (log_px - kl).shape == (call.batch,):
-        return log_px - kl
-    return None
 
 
 def judge_detached(seen: Seen) -> Finding:
@@ -81,19 +64,16 @@ DIAGNOSTICS = 'diagnostics = {"elbo": elbo.detach(), "log_px": log_px.detach(), 
 
 MISTAKES = (
     Mistake("mean_over_pixels", "log p(x|z) is averaged over pixels where it has to be summed.",
-            "Independent pixels multiply, so their log-probabilities add up. An average makes the KL 784 times too heavy.",
-            (LOG_PX, "px.log_prob(x).flatten(1).mean(dim=1)")),
+            "An average makes the KL 784 times too heavy: add up the pixels.", (LOG_PX, "px.log_prob(x).flatten(1).mean(dim=1)")),
     Mistake("mean_over_latents", "The KL is averaged over latents where it has to be summed.",
             "The latents of a diagonal Gaussian are independent: their KLs add up.", (KL, "kl = torch.mean(dim=-1, input=")),
     Mistake("log_px_negated", "log_px has the wrong sign.",
-            "px.log_prob(x) is the log-probability already, below zero for binary pixels; binary cross-entropy is its negative.",
-            (LOG_PX, "-reduce(px.log_prob(x))")),
+            "px.log_prob(x) is the log-probability already; binary cross-entropy is its negative.", (LOG_PX, "-reduce(px.log_prob(x))")),
     Mistake("batch_mean_of_log_px", "log_px is averaged over the batch before anything else.",
             "Keep one value for each example; only the loss takes the mean over the batch.", (LOG_PX, "reduce(px.log_prob(x)).mean()"),
             (LOG_PX, "reduce(px.log_prob(x)).mean().repeat(len(x))")),
     Mistake("batch_mean_of_kl", "The KL is averaged over the batch before anything else.",
-            "Keep one value for each example; only the loss takes the mean over the batch.",
-            (KL, "kl = (lambda terms: reduce(terms).mean())(")),
+            "Keep one value for each example; only the loss takes the mean.", (KL, "kl = (lambda terms: reduce(terms).mean())(")),
     Mistake("batch_sum", "A diagnostic is summed over the batch.", "Sum over pixels or latents and keep the batch dimension.",
             (LOG_PX, "px.log_prob(x).sum()")),
     Mistake("squared_error_for_log_px", "A squared error stands where log p(x|z) belongs.", "The pixels are Bernoulli: use px.log_prob(x).",
@@ -101,20 +81,16 @@ MISTAKES = (
     Mistake("probability_for_log_px", "p(x|z) stands where its logarithm belongs.",
             "Stay with logarithms: the probability of 784 pixels is zero in floating point.", (LOG_PX, "reduce(px.log_prob(x)).exp()")),
     Mistake("density_underflows", "The product over 784 pixels underflows to zero before the logarithm is taken.",
-            "Add up log-probabilities in place of multiplying probabilities.",
-            (LOG_PX, "px.log_prob(x).exp().flatten(1).prod(dim=1).log()")),
+            "Add up log-probabilities; multiply no probabilities.", (LOG_PX, "px.log_prob(x).exp().flatten(1).prod(dim=1).log()")),
     Mistake("decodes_the_mean", "log p(x|z) is taken at the mean of q(z|x), not at a sample.",
-            "The ELBO is an expectation over z ~ q(z|x): use the px that the model made from the sample z.",
-            (LOG_PX, "reduce(model.observation_model(qz.mu).log_prob(x))")),
-    Mistake("bits_for_nats", "These are bits, and nats are asked for.",
-            "All logarithms in this course are natural: do not divide by log 2.",
+            "Use the px that the model made from the sample z ~ q(z|x).", (LOG_PX, "reduce(model.observation_model(qz.mu).log_prob(x))")),
+    Mistake("bits_for_nats", "These are bits, and nats are asked for.", "Logarithms here are natural: do not divide by log 2.",
             ((LOG_PX, "reduce(px.log_prob(x)) / math.log(2)"), (KL, "kl = 1 / math.log(2) * reduce("))),
     Mistake("log_px_and_kl_swapped", "log_px and kl have changed places in the diagnostics.", "Each value belongs under its own name.",
             (DIAGNOSTICS, 'diagnostics = {"elbo": elbo.detach(), "log_px": kl.detach(), "kl": log_px.detach()}')),
     Mistake("beta_inside_kl", "The diagnostic kl contains beta.", "kl is the KL itself, whatever beta is; beta appears in the loss alone.",
             (KL, "kl = self.beta * reduce("), ((KL, "kl = self.beta * reduce("), (OBJECTIVE, "beta_elbo = log_px - kl"))),
-    Mistake("beta_in_elbo", "elbo contains beta.",
-            "The ELBO is log_px - kl, a bound on log p(x) for any beta; beta appears in the loss alone.",
+    Mistake("beta_in_elbo", "elbo contains beta.", "elbo = log_px - kl for any beta; beta appears in the loss alone.",
             (DIFFERENCE, "elbo = log_px - self.beta * kl")),
     Mistake("elbo_and_beta_elbo_swapped", "elbo and beta_elbo are swapped.",
             "The loss takes beta_elbo = log_px - beta * kl; the diagnostic elbo = log_px - kl has no beta.",
@@ -123,17 +99,14 @@ MISTAKES = (
     Mistake("elbo_is_kl", "elbo is the KL alone; log_px is missing.", "elbo = log_px - kl.", (DIFFERENCE, "elbo = -kl")),
     Mistake("elbo_negated", "elbo has the wrong sign.", "elbo = log_px - kl; only the loss takes a minus sign.",
             (DIFFERENCE, "elbo = kl - log_px")),
-    Mistake("kl_added", "The KL is added where it has to be subtracted.",
-            "ELBO = log_px - kl: the KL is the price of an approximate posterior away from the prior.",
+    Mistake("kl_added", "The KL is added where it has to be subtracted.", "ELBO = log_px - kl: the KL is a price that is paid.",
             ((DIFFERENCE, "elbo = log_px + kl"), (OBJECTIVE, "beta_elbo = log_px + self.beta * kl"))),
     Mistake("kl_sign_flipped", "The KL has the wrong sign.", "kl = log q(z|x) - log p(z), q first, and its mean is never negative.",
             (KL, "kl = -reduce(")),
     Mistake("kl_reversed", "This is KL(p||q), and KL(q||p) is asked for.",
-            "The expectation is over z ~ q(z|x), and q stands first: kl_divergence(qz, pz).",
-            (TERMS, "qz.log_sigma + (1 + qz.mu**2) / (2 * qz.sigma**2) - 0.5")),
+            "The expectation is over q: kl_divergence(qz, pz).", (TERMS, "qz.log_sigma + (1 + qz.mu**2) / (2 * qz.sigma**2) - 0.5")),
     Mistake("log_variance_for_log_sigma", "The closed-form KL reads log_sigma as a log-variance.",
-            "With log_sigma given, sigma^2 = exp(2 log_sigma) and log sigma^2 = 2 log_sigma.",
-            (TERMS, "-0.5 * (1 + qz.log_sigma - qz.mu**2 - qz.log_sigma.exp())")),
+            "With log_sigma given, sigma^2 = exp(2 log_sigma).", (TERMS, "-0.5 * (1 + qz.log_sigma - qz.mu**2 - qz.log_sigma.exp())")),
     Mistake("variance_for_standard_deviation", "The closed-form KL has sigma where it needs sigma squared.",
             "KL = sum of (sigma^2 + mu^2 - 1) / 2 - log sigma.", (TERMS, "0.5 * (qz.sigma + qz.mu**2 - 1) - qz.log_sigma")),
     Mistake("missing_half_in_kl", "The KL is twice what it should be: a factor 1/2 is missing.",
@@ -149,11 +122,10 @@ MISTAKES = (
     Mistake("kl_clamped", "The KL's estimate is cut off at zero.",
             "One sample of log q - log p may be negative; cutting it off makes the estimate too large on average.",
             (KL, "kl = (lambda terms: reduce(terms).clamp(min=0))("), (KL, "kl = (lambda terms: reduce(terms).abs())(")),
-    Mistake("constant_in_kl", "The KL is off by a constant.",
-            "KL = sum of (sigma^2 + mu^2 - 1) / 2 - log sigma: the -1 belongs to each latent, and log 2 pi cancels.",
+    Mistake("constant_in_kl", "The KL is off by a constant.", "The -1/2 belongs to each latent, and log 2 pi cancels.",
             (TERMS, "0.5 * (qz.sigma**2 + qz.mu**2) - qz.log_sigma")),
     Mistake("sigma_for_log_sigma", "The closed-form KL takes sigma where log sigma belongs.",
-            "With sigma given, the terms are sigma^2 and -log(sigma^2).", (TERMS, "0.5 * (qz.sigma.exp() + qz.mu**2 - 1 - qz.sigma)")),
+            "The terms are sigma^2 and -log(sigma^2).", (TERMS, "0.5 * (qz.sigma.exp() + qz.mu**2 - 1 - qz.sigma)")),
     Mistake("prior_counted_twice", "log p(z) is counted twice.", "The KL contains log p(z) already: elbo = log_px - kl.",
             (DIFFERENCE, "elbo = log_px + reduce(pz.log_prob(z)) - kl")),
     Mistake("no_grad_does_not_detach", "`with torch.no_grad():` does not detach tensors that are finished already.",
@@ -171,47 +143,40 @@ MISTAKES = (
             "Return one value for each example, shape (batch,); plots and averages are made from them later.",
             (DIAGNOSTICS, 'diagnostics = {"elbo": elbo.mean().detach(), "log_px": log_px.mean().detach(), "kl": kl.mean().detach()}')),
     Mistake("not_summed", "Dimensions are left that have to be summed.", "Sum over all dimensions but the first: `reduce` does.",
-            (DIAGNOSTICS,
-             'terms = px.log_prob(x), qz.log_prob(z) - pz.log_prob(z)\n'
-             '        diagnostics = {"elbo": elbo.detach(), "log_px": terms[0].detach(), "kl": terms[1].detach()}')),
+            (DIAGNOSTICS, DIAGNOSTICS.replace("log_px.d", "px.log_prob(x).d").replace("kl.d", "(qz.log_prob(z) - pz.log_prob(z)).d"))),
     Mistake("wrong_shape", "A diagnostic has the wrong shape.", "Each has the shape (batch,).",
             (DIAGNOSTICS, 'diagnostics = {"elbo": elbo.detach(), "log_px": log_px.detach()[None], "kl": kl.detach()}')),
     Mistake("diagnostics_carry_the_graph", "The diagnostics still carry the graph.",
-            "Append .detach(): values that are kept for plots would hold the memory of every batch's forward pass.",
-            (DIAGNOSTICS, 'diagnostics = {"elbo": elbo, "log_px": log_px, "kl": kl}')),
+            "Append .detach(), or every batch's graph is held.", (DIAGNOSTICS, 'diagnostics = {"elbo": elbo, "log_px": log_px, "kl": kl}')),
     Mistake("state_drifts", "The result changes from call to call.",
             "forward must not change the object: leave self.beta and other attributes alone.",
             (OBJECTIVE, "beta_elbo = log_px - self.beta * kl\n        self.beta = self.beta + 0.1"),
-            (("self.beta = beta", "self.beta = beta\n        self.running = None"),
-             (DIFFERENCE, "self.running = log_px - kl if self.running is None else 0.9 * self.running.mean() + 0.1 * (log_px - kl)\n"
-                          "        elbo = self.running.detach()"))),
-    Mistake("changes_its_inputs", "x is changed in place.",
-            "Methods ending in an underscore and += overwrite their tensor; make a new one.",
+            (DIFFERENCE, "elbo = log_px - kl + getattr(self, 'calls', 0)\n        self.calls = 1")),
+    Mistake("changes_its_inputs", "x is changed in place.", "Methods ending in an underscore, and +=, overwrite x: make a new tensor.",
             ("outputs = model(x)", "outputs = model(x.clamp_(0.01, 0.99))")),
     Mistake("flat_pixels_only", "This sums over one dimension only.",
-            "Images have shape (batch, 1, 28, 28): sum over all dimensions but the first, as `reduce` does.",
-            (LOG_PX, "px.log_prob(x).sum(dim=1)")),
+            "Images have shape (batch, 1, 28, 28): sum over all dimensions but the first.", (LOG_PX, "px.log_prob(x).sum(dim=1)")),
 )
 
-PARTS = (diagnostic("log_px", 1, "log p(x|z)"), diagnostic("kl", 1, "The KL"))
-ELBO = replace(diagnostic("elbo", 2, "elbo = log_px - kl"), after="log_px kl", own=True)
+PARTS = (part("log_px", 1, "log p(x|z) of each example"), part("kl", 1, "The KL of each example"))
+ELBO = replace(part("elbo", 2, "elbo = log_px - kl of each example"), after="log_px kl", own=True)
+LOSS = replace(part("loss", 3, "The loss, minus the batch mean of log_px - beta * kl,", "objective"), after="log_px kl", own=True)
 
 
-def silent(name: str) -> Behavior:
+def silent(law: Behavior) -> Behavior:
     """What the other check of the class judges; here it tells a beta in the wrong place from two values that changed places."""
-    return Behavior(name, 0, lambda seen: passed(name), values(name), rtol=RTOL, atol=ATOL)
+    return replace(law, points=0, judge=lambda seen: passed(law.name), after="", own=False)
 
 
 EXERCISES = (
     Exercise(name="vae.elbo", target="VariationalInference", title="The ELBO and its two parts, for each example",
         read_on="Lecture 01, the evidence lower bound", solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_inference,
         replay=replay, brief=brief, forms=FORMS, kinds={"images": "", "flat": "flat_pixels_only"},
-        laws=(*PARTS, ELBO, Behavior("detached", 1, judge_detached, after="log_px kl", own=True), silent("loss")), mistakes=MISTAKES,
+        laws=(*PARTS, ELBO, Behavior("detached", 1, judge_detached, after="log_px kl", own=True), silent(LOSS)), mistakes=MISTAKES,
         variants=VARIANTS,
         hints=(
             "The model's outputs hold everything: how well z explains x, and how far q(z|x) is from the prior.",
-            "log_px = log p(x|z) and kl = log q(z|x) - log p(z), each summed over all dimensions but the first: "
-            "one number for each example.",
+            "log_px = log p(x|z) and kl = log q(z|x) - log p(z), each summed over all dimensions but the first.",
             "log_px = reduce(px.log_prob(x)); kl = reduce(qz.log_prob(z) - pz.log_prob(z)); elbo = log_px - kl.",
         )),
 )

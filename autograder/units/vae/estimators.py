@@ -4,15 +4,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
-from autograder.exercises.laws import SIGMAS
-from autograder.exercises.pictures import RIGHT, YOURS
+from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, run, wrapped
+from autograder.exercises.laws import Summary, agree
 from autograder.units.vae import PREAMBLE
-from autograder.units.vae.probes import example, probe_estimator
+from autograder.units.vae.noise import histogram
+from autograder.units.vae.probes import probe_estimator
 
 PATHWISE = '''\
 def pathwise_gradient(f, mu: Tensor, log_sigma: Tensor, num_samples: int) -> Tensor:
@@ -28,8 +27,6 @@ def score_gradient(f, mu: Tensor, log_sigma: Tensor, num_samples: int) -> Tensor
     z = mu.detach() + sigma * torch.randn(num_samples, dtype=mu.dtype)
     return f(z) * (z - mu.detach()) / sigma**2
 '''
-SAMPLES = 20_000
-NODES, WEIGHTS = (torch.from_numpy(v) for v in np.polynomial.hermite_e.hermegauss(80))
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
@@ -38,86 +35,47 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     settings = low + width * torch.rand(3, 5, generator=rng)
     settings[:, 4] += torch.tensor([-0.8, -0.4, 0.25])
     seed = int(torch.randint(2**31, (), generator=rng))
-    return {"settings": [tuple(row) for row in settings.tolist()], "num_samples": SAMPLES, "seed": seed}
+    return {"settings": [tuple(row) for row in settings.tolist()], "num_samples": 20_000, "seed": seed}
 
 
-class Setting:
-    """f, its slope, and the exact moments of an estimator g(setting, epsilon) by Gauss-Hermite quadrature."""
+def law(name: str, statistic: Callable[[Tensor], Tensor], good: str, bad: str) -> Behavior:
+    """In each setting a statistic of the estimates is on average what it is of the solution's, but for chance."""
 
-    def __init__(self, a: float, b: float, c: float, mu: float, log_sigma: float):
-        self.f, self.mu, self.sigma = example(a, b, c), mu, math.exp(log_sigma)
-        self.slope = lambda z: 2 * a * z + 2 * b * torch.cos(2 * z)
-
-    def moments(self, estimator: "Estimator") -> tuple[float, float, float]:
-        """Mean, variance and fourth central moment."""
-        g, weights = estimator(self, NODES), WEIGHTS / WEIGHTS.sum()
-        mean = (weights * g).sum()
-        return float(mean), float((weights * (g - mean) ** 2).sum()), float((weights * (g - mean) ** 4).sum())
-
-
-Estimator = Callable[[Setting, Tensor], Tensor]
-
-
-def pathwise(setting: Setting, epsilon: Tensor) -> Tensor:
-    """f'(mu + sigma epsilon) (Kingma and Welling 2014, section 2.4)."""
-    return setting.slope(setting.mu + setting.sigma * epsilon)
-
-
-def score(setting: Setting, epsilon: Tensor) -> Tensor:
-    """f(z) (z - mu) / sigma^2 (Williams 1992)."""
-    return setting.f(setting.mu + setting.sigma * epsilon) * epsilon / setting.sigma
-
-
-# --- the laws ------------------------------------------------------------------------------------
-
-
-def law(name: str, right: Estimator, holds: Callable[..., bool], good: str, bad: str) -> Behavior:
-    """What holds of the estimates in each setting, given the moments of the estimator `right`."""
+    def summaries(estimates: list[Tensor]) -> list[Summary]:
+        found = [statistic(e.double()) for e in estimates]
+        return [Summary(each.mean(), each.std() / math.sqrt(len(each))) for each in found]
 
     def judge(seen: Seen) -> Finding:
-        estimates = [e.double() for e in seen.outputs["estimates"]]
-        moments = [Setting(*setting).moments(right) for setting in seen.inputs["settings"]]
-        first, shape, message = estimates[0], list(estimates[0].shape), bad
-        if any(e.shape != (SAMPLES,) for e in estimates):
-            message = f"One estimate for each sample is asked for, shape [num_samples]; yours has shape {shape}."
-        elif not all(e.isfinite().all() for e in estimates):
-            message = "Some estimates are not finite."
-        elif all(map(holds, estimates, *zip(*moments))):
+        got, right = seen.outputs["estimates"], seen.right["estimates"]
+        message = bad
+        if any(e.shape != right[0].shape for e in got):
+            message = f"One estimate for each sample is asked for, shape [num_samples]; yours has shape {list(got[0].shape)}."
+        elif agree(summaries(got), summaries(right)):
             return passed(name, good)
-        return failed(name, message, None, f"shape [{SAMPLES}], mean {moments[0][0]:.3f}, variance {moments[0][1]:.3f}",
-                      f"shape {shape}, mean {float(first.mean()):.3f}, variance {float(first.var()) if first.numel() > 1 else 0.0:.3f}")
+        said = [f"mean {float(e.mean()):.3f}, standard deviation {float(e.std(correction=0)):.3f}" for e in (right[0], got[0])]
+        return failed(name, message, None, *said)
 
     return Behavior(name, 1, judge, lambda outputs: outputs["estimates"], rtol=1e-3, atol=1e-5)
 
 
-def same_mean(estimates: Tensor, mean: float, variance: float, fourth: float) -> bool:
-    # An unbiased estimator of another kind may spread more: that is judged apart.
-    error = math.sqrt(max(variance, float(estimates.var())) / SAMPLES)
-    return abs(float(estimates.mean()) - mean) <= SIGMAS * error + 1e-6 * abs(mean)
-
-
-def same_variance(estimates: Tensor, mean: float, variance: float, fourth: float) -> bool:
-    # The fourth moment of the score function is heavy: 8 standard errors keep false alarms below 1e-6.
-    error = math.sqrt(max(fourth - variance**2, 0) / SAMPLES)
-    return abs(float(estimates.var()) - variance) <= 8 * error + 1e-6 * variance
-
-
-# --- two exercises -------------------------------------------------------------------------------
+LAWS = (
+    law("unbiased", lambda e: e, "The mean of your estimates is the gradient.", "The mean of your estimates is not the gradient."),
+    law("estimator", lambda e: (e - e.mean()).square(), "Each entry is a single-sample estimate of the right kind.",
+        "The spread of your estimates is not that of this estimator."),
+)
 
 EPSILON = "torch.randn(num_samples, dtype=mu.dtype)"
 COMMON = (
     Mistake("no_randomness", "All estimates are the same: no sample is drawn for each.", "Draw num_samples values of epsilon.",
             (EPSILON, "torch.randn(()).repeat(num_samples)")),
     Mistake("already_averaged", "The samples are averaged; one estimate for each sample is asked for.",
-            "Return the num_samples single-sample estimates, so that their spread can be seen.",
-            wrapped("value.mean()"), wrapped("value.mean().expand(given[3])")),
+            "Return all num_samples estimates: their spread matters.", wrapped("value.mean()"), wrapped("value.mean().expand(given[3])")),
     Mistake("divided_by_num_samples", "Each estimate is divided by the number of samples.",
             "A single-sample estimate is f's own gradient at one sample; averaging comes later.", wrapped("value / given[3]")),
     Mistake("sign_flipped", "The sign of the gradient is wrong.", "d/dmu log q(z) = (z - mu) / sigma^2, and dz/dmu = 1.",
             wrapped("-value")),
 )
-OF_LOG_SIGMA = ("gradient_of_log_sigma", "This is the gradient with respect to log_sigma.",
-                "The derivative with respect to mu is asked for.")
+OF_LOG_SIGMA = ("gradient_of_log_sigma", "This is the gradient with respect to log_sigma.", "The one with respect to mu is asked for.")
 
 SIGMA, SLOPE = "log_sigma.exp()", "torch.autograd.grad(f(z).sum(), z)[0]"
 OF_PATHWISE = (
@@ -147,66 +105,39 @@ OF_SCORE = (
 )
 
 
-def picture_of(right: Estimator) -> Callable[..., str]:
-    """The picture of single-sample estimates of the first setting beside those of the estimator `right`."""
-
-    def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-        setting, got = Setting(*inputs["settings"][0]), outputs["estimates"][0].double().flatten()
-        if got.numel() < 2 or not got.isfinite().all():
-            raise ValueError("no estimates")
-        mean, variance, _ = setting.moments(right)
-        want = right(setting, torch.randn(SAMPLES, generator=torch.Generator().manual_seed(0)).double())
-        ends = torch.cat([got, want]).quantile(torch.tensor([0.005, 0.995], dtype=torch.float64))
-        bins = torch.linspace(*ends.tolist(), 60).tolist()
-        ax.hist(want, bins, density=True, color=RIGHT, alpha=0.5, label="right")
-        ax.hist(got, bins, density=True, histtype="step", color=YOURS, label="yours")
-        ax.set(xlabel="estimate from one sample", ylabel="density")
-        ax.legend(fontsize=7, loc="upper right")
-        return (f"Your estimates have mean {float(got.mean()):.3f} and standard deviation {float(got.std()):.3f}; "
-                f"right are {mean:.3f} and {math.sqrt(variance):.3f}.")
-
-    return picture
-
-
-def exercise(target: str, title: str, right: Estimator, solution: str, mistakes: tuple[Mistake, ...], variants: dict[str, Edit],
+def exercise(target: str, title: str, solution: str, mistakes: tuple[Mistake, ...], variants: dict[str, Edit],
              hints: tuple[str, str, str]) -> Exercise:
-    return Exercise(
+    def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
+        """Single-sample estimates of the first setting."""
+        right = run(made, solution, inputs)
+        return histogram(ax, outputs["estimates"][0], right["estimates"][0], "estimate from one sample")
+
+    made = Exercise(
         name=f"vae.{target}", target=target, title=title, read_on="Lecture 01, the reparameterization trick", solution=solution,
-        preamble=PREAMBLE, draw=draw, probe=probe_estimator,
-        laws=(law("unbiased", right, same_mean, "The mean of your estimates is the gradient.",
-                  "The mean of your estimates is not the gradient."),
-              law("estimator", right, same_variance, "Each entry is a single-sample estimate of the right kind.",
-                  "The spread of your estimates is not that of this estimator.")),
-        mistakes=(*COMMON, *mistakes), variants=variants, hints=hints, picture=picture_of(right))
+        preamble=PREAMBLE, draw=draw, probe=probe_estimator, laws=LAWS, mistakes=(*COMMON, *mistakes), variants=variants, hints=hints,
+        picture=picture)
+    return made
 
 
 EXERCISES = (
-    exercise("pathwise_gradient", "The gradient of an expectation, with the trick", pathwise, PATHWISE, OF_PATHWISE, {
-        "expanded mu": body(PATHWISE, "mus = mu.detach().expand(num_samples).clone().requires_grad_(True)",
-                            "z = mus + log_sigma.detach().exp() * torch.randn(num_samples)",
-                            "return torch.autograd.grad(f(z).sum(), mus)[0]"),
+    exercise("pathwise_gradient", "The gradient of an expectation, with the trick", PATHWISE, OF_PATHWISE, {
         "torch's Normal": body(PATHWISE, "mus = mu.detach().repeat(num_samples).requires_grad_()",
                                "q = torch.distributions.Normal(mus, log_sigma.detach().exp())", "f(q.rsample()).sum().backward()",
                                "return mus.grad"),
         "keeps the graph": body(PATHWISE, "m = mu.expand(num_samples) + torch.zeros(num_samples, requires_grad=True)",
                                 "z = m + log_sigma.exp() * torch.randn_like(m)",
-                                "(gradient,) = torch.autograd.grad(f(z).sum(), m, create_graph=True)", "return gradient"),
+                                "return torch.autograd.grad(f(z).sum(), m, create_graph=True)[0]"),
     }, (
         "How does f(z) change when mu moves and epsilon stays where it is?",
         "d/dmu f(mu + sigma epsilon) = f'(z). torch.autograd.grad(f(z).sum(), z) gives f' at every sample at once.",
-        "z = (mu + log_sigma.exp() * torch.randn(num_samples)).detach().requires_grad_(); "
-        "return torch.autograd.grad(f(z).sum(), z)[0]",
+        "z = (mu + log_sigma.exp() * torch.randn(num_samples)).detach().requires_grad_(); return torch.autograd.grad(f(z).sum(), z)[0]",
     )),
-    exercise("score_gradient", "The gradient of an expectation, without the trick", score, SCORE, OF_SCORE, {
+    exercise("score_gradient", "The gradient of an expectation, without the trick", SCORE, OF_SCORE, {
         "f times epsilon over sigma": body(SCORE, "epsilon, sigma = torch.randn(num_samples), torch.exp(log_sigma)",
                                            "return f(mu + sigma * epsilon) * epsilon / sigma"),
-        "autograd of log q": body(SCORE, "mus = mu.detach().repeat(num_samples).requires_grad_()",
-                                  "q = torch.distributions.Normal(mus, log_sigma.detach().exp())", "z = q.sample()",
-                                  "(score,) = torch.autograd.grad(q.log_prob(z).sum(), mus)", "return f(z) * score"),
         "gradient of f times log q": body(SCORE, "mus = mu.detach().repeat(num_samples).requires_grad_()",
-                                          "z = (mus + log_sigma.exp() * torch.randn(num_samples)).detach()",
-                                          "log_q = -0.5 * (z - mus) ** 2 * torch.exp(-2 * log_sigma.detach())",
-                                          "return torch.autograd.grad((f(z).detach() * log_q).sum(), mus)[0]"),
+                                          "q = torch.distributions.Normal(mus, log_sigma.detach().exp())", "z = q.sample()",
+                                          "return torch.autograd.grad((f(z) * q.log_prob(z)).sum(), mus)[0]"),
     }, (
         "Move the derivative inside the integral of q(z) f(z), and use grad q = q grad log q.",
         "The estimate is f(z) times d/dmu log q(z); for a Gaussian the latter is (z - mu) / sigma^2.",

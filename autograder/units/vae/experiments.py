@@ -17,7 +17,6 @@ BETAS = (0.1, 1.0, 10.0, 50.0)
 Judge = Callable[[Columns], Finding]
 
 
-# --- is all of it there? -------------------------------------------------------------------------
 
 def needs(expected: str, enough: Callable[..., bool], *settings: str) -> Judge:
     """Whether the settings' values are enough: ``enough(*values)``, one list for each setting."""
@@ -50,9 +49,6 @@ def by_beta(table: Columns) -> dict[float, dict[str, float]]:
 def fault_in(table: Columns, behavior: str, *judges: Callable[[Columns], Finding | None]) -> Finding | None:
     """The first that does not hold of what a behavior stands on."""
     return next((replace(found, behavior=behavior) for found in (judge(table) for judge in judges) if found and not found.passed), None)
-
-
-# --- what the rows say ---------------------------------------------------------------------------
 
 
 def active_units(table: Columns) -> Finding:
@@ -90,7 +86,7 @@ def autoencoder_values(table: Columns) -> Finding:
     return failed("values", message, name, f"loss = {beta * row['kl'] - row['log_px']:.2f} at beta = {beta:g}", f"loss = {row['loss']:.2f}")
 
 
-def falls(name: str, needed: Judge, betas: Sequence[float], ratio: float, gap: float, better: float, above: float, good: str) -> Judge:
+def falls(name: str, needed: Judge, betas: Sequence[float], ratio: float, gap: float, better: float, above: float) -> Judge:
     """The KL falls as beta grows, and log_px with it: demanded from end to end, with room between neighbors.
 
     Arguments:
@@ -113,40 +109,33 @@ def falls(name: str, needed: Judge, betas: Sequence[float], ratio: float, gap: f
             if wrong:
                 got = "; ".join(f"kl {kl:.2f}, log_px {lp:.1f} at beta = {beta:g}" for kl, lp, beta in zip(kls, log_px, betas))
                 return failed(name, message, mistake, "kl and log_px fall as beta grows", got)
-        return passed(name, good)
+        return passed(name, "A dearer code is shorter and reconstructs worse.")
 
     return judge
 
 
 # After the shortest training (100 steps) the KL at beta = 0 was 1.7 to 10 times that at beta = 1, 5 times in the median; after 1,500
 # steps far more. Little is demanded here, because the loss of the row shows a wrong beta exactly.
-beta_zero = falls("beta_zero", TWO_BETAS, (0, 1), 1.1, 0.2, -math.inf, 10.0, "Without its price the KL grows, and the ELBO pays for it.")
+beta_zero = falls("beta_zero", TWO_BETAS, (0, 1), 1.1, 0.2, -math.inf, 10.0)
 # The KL was 5 to 10 nats at beta = 0.1 and 0.0 at 50, and log_px 14 to 34 nats apart. Models that all had beta = 1 have KLs within 2.5
 # times of each other.
-trend = falls("trend", FOUR_BETAS, BETAS, 2.5, 1.0, 3.0, math.inf, "A dearer code is shorter and reconstructs worse.")
-
-
-# --- the mistakes that only some tables can have -------------------------------------------------
+trend = falls("trend", FOUR_BETAS, BETAS, 2.5, 1.0, 3.0, math.inf)
 
 UNITS = (
     Mistake("variances_not_counted", "Variances are recorded where latents should be counted.",
-            "Compare the variance of each latent's posterior mean with 0.01 and count those that are larger: "
-            "`(means.var(dim=0) > 0.01).sum()`.", "TARGET['active_units'] = [0.5, 0.3, 0.2, 0.1]"),
+            "Count the latents whose mean varies: `(means.var(dim=0) > 0.01).sum()`.", "TARGET['active_units'] = [0.5, 0.3, 0.2, 0.1]"),
     Mistake("active_units_over_images", "More units are active than there are latents: images were counted.",
-            "The posterior means have shape (images, latents). Take their variance over the images, dim=0: one number for each latent.",
-            "TARGET['active_units'] = 400"),
+            "Take the means' variance over the images, dim=0: one number for each latent.", "TARGET['active_units'] = 400"),
 )
 BETA = (
     Mistake("beta_elbo_as_elbo", "The beta-ELBO is recorded as the ELBO.",
-            "The ELBO is log_px - kl whatever beta was trained with. The beta-ELBO of different betas cannot be compared.",
-            "TARGET['elbo'] = TARGET.log_px - TARGET.beta * TARGET.kl"),
+            "The ELBO is log_px - kl whatever beta was trained with.", "TARGET['elbo'] = TARGET.log_px - TARGET.beta * TARGET.kl"),
     Mistake("beta_not_used", "All models seem to be trained with the same beta.",
             "Hand the beta of the loop to the training: `train_and_measure(model, beta=beta)`, with a new model for each.",
             "TARGET['kl'] = [5.0, 5.1, 4.8, 5.2][: len(TARGET)]\nTARGET['log_px'] = -160.3\n"
             "TARGET['elbo'] = TARGET.log_px - TARGET.kl\nTARGET['loss'] = -TARGET.elbo"),
-    Mistake("betas_swapped", "The rows are labelled with the wrong beta.",
-            "A larger beta makes the KL smaller. Write each row in the same pass of the loop in which its model is trained.",
-            "TARGET['beta'] = TARGET.beta.to_numpy()[::-1]"),
+    Mistake("betas_swapped", "The rows are labelled with the wrong beta: a larger one makes the KL smaller.",
+            "Write each row in the pass of the loop that trains its model.", "TARGET['beta'] = TARGET.beta.to_numpy()[::-1]"),
 )
 LOSS = (
     Mistake("loss_not_negated", "The loss has the wrong sign.", "loss = -(log_px - beta * kl): what an optimizer makes small.",

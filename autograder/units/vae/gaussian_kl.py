@@ -72,15 +72,13 @@ VARIANTS = {
         "entropy = 0.5 + log_sigma_q + constant", "return torch.einsum('bm->b', cross - entropy)"),
 }
 
-HINTS = (
-    "Write E_q[log q(z) - log p(z)] for one dimension; you need E_q[(z - mu_q)^2] and E_q[(z - mu_p)^2].",
-    "E_q[(z - mu_p)^2] = sigma_q^2 + (mu_q - mu_p)^2; the log(2 pi) terms cancel. Then sum over latents.",
-    "(log_sigma_p - log_sigma_q + 0.5 * (exp(2 log_sigma_q) + (mu_q - mu_p)^2) * exp(-2 log_sigma_p) - 0.5).sum(-1)",
-)
-
 EXERCISES = (
     Exercise(name="vae.gaussian_kl", target="gaussian_kl", title="The KL of two diagonal Gaussians in closed form",
         read_on="Lecture 01, what the KL term does", solution=SOLUTION, preamble=PREAMBLE, draw=draw,
-        laws=(value(2, "usual", what="The KL", random="monte_carlo_for_closed_form"), gradient(1, "usual")), mistakes=MISTAKES,
-        variants=VARIANTS, hints=HINTS),
+        laws=(value(2, "usual", what="The KL", random="monte_carlo_for_closed_form"), gradient(1, "usual")),
+        mistakes=MISTAKES, variants=VARIANTS, hints=(
+            "Write E_q[log q(z) - log p(z)] for one dimension; you need E_q[(z - mu_q)^2] and E_q[(z - mu_p)^2].",
+            "E_q[(z - mu_p)^2] = sigma_q^2 + (mu_q - mu_p)^2; the log(2 pi) terms cancel. Then sum over latents.",
+            "(log_sigma_p - log_sigma_q + 0.5 * (exp(2 log_sigma_q) + (mu_q - mu_p)^2) * exp(-2 log_sigma_p) - 0.5).sum(-1)",
+        )),
 )

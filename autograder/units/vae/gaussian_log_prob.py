@@ -31,8 +31,6 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
                  usual={"mu": mu, "log_sigma": log_sigma, "z": z}, row=row, column={n: v.T for n, v in row.items()}, far=far)
 
 
-# --- the laws ------------------------------------------------------------------------------------
-
 VALUE = value(2, "usual", "row", "column", what="The log-density", shape="the shape of z")
 
 
@@ -42,15 +40,6 @@ def judge_value(seen: Seen) -> Finding:
         return failed("value", f"For float32 inputs the value is float32; yours is {dtype}.", None, "torch.float32", dtype)
     return finding
 
-
-LAWS = (
-    replace(VALUE, judge=judge_value, view=lambda outputs: [VALUE.view(outputs), str(outputs["usual"]["value"].dtype)]),
-    extremes(1, "far", "784 dimensions and z far from mu", "density_underflows", rtol=1e-3),
-    gradient(1, "usual", sign="log_prob_without_gradient"),
-)
-
-
-# --- the mistakes --------------------------------------------------------------------------------
 
 CONSTANT, LOG_TERM, QUADRATIC = "-0.5 * math.log(2 * math.pi)", " - self.log_sigma", " - 0.5 * standardized**2"
 STANDARDIZED = "(z - self.mu) / self.sigma"
@@ -65,7 +54,7 @@ def afterwards(expression: str) -> str:
 def in_both_terms(mistake: Mistake) -> Mistake:
     """A mistake in sigma with further ways: its logarithm is that of the wrong sigma, as torch's Normal would take it."""
     ways = [(*edits_of(way), (LOG_TERM, " - self.sigma.log()")) for way in mistake.ways if edits_of(way)[0][0] == SIGMA]
-    return Mistake(mistake.name, mistake.title, mistake.advice, *mistake.ways, *ways)
+    return Mistake(mistake.name, mistake.title, mistake.advice, *mistake.ways, *ways) if ways else mistake
 
 
 MISTAKES = (
@@ -78,15 +67,13 @@ MISTAKES = (
     Mistake("log_2pi_not_halved", "log(2 pi) stands without its factor 1/2.",
             "The density has (2 pi)^(-1/2) for each dimension, so its logarithm has -log(2 pi) / 2.", (CONSTANT, "-math.log(2 * math.pi)")),
     Mistake("missing_normalizer", "The normalizing terms -log sigma - log(2 pi) / 2 are missing.",
-            "Without -log sigma nothing stops sigma from growing: the exponent alone always prefers a larger one.",
-            ((CONSTANT + LOG_TERM, ""))),
+            "Without -log sigma nothing stops sigma from growing.", ((CONSTANT + LOG_TERM, ""))),
     Mistake("missing_log_sigma", "The term -log sigma is missing.",
             "The density is divided by sigma, so its logarithm has -log sigma; log_sigma is given.", (LOG_TERM, "")),
     Mistake("log_sigma_halved", "The term -log sigma has a factor 1/2 that belongs to a log-variance.",
             "log sqrt(sigma^2) = log sigma: with log_sigma given, subtract it whole.", (LOG_TERM, " - 0.5 * self.log_sigma")),
     Mistake("log_sigma_doubled", "The term -log sigma is counted twice.",
-            "-log(sigma^2) / 2 = -log sigma: either halve the log-variance or subtract log_sigma once.",
-            (LOG_TERM, " - 2 * self.log_sigma")),
+            "-log(sigma^2) / 2 = -log sigma: subtract log_sigma once.", (LOG_TERM, " - 2 * self.log_sigma")),
     Mistake("wrong_sign", "A sign in the log-density is wrong.",
             "All three terms are subtracted: -(z - mu)^2 / (2 sigma^2) - log sigma - log(2 pi) / 2.",
             (QUADRATIC, " + 0.5 * standardized**2"), (LOG_TERM, " + self.log_sigma"), (CONSTANT, CONSTANT[1:]),
@@ -106,32 +93,22 @@ MISTAKES = (
     Mistake("density_for_log_density", "The density is returned in place of its logarithm.",
             "Write the logarithm directly; a product of 784 densities is zero in floating point.", afterwards("value.exp()")),
     Mistake("density_underflows", "The logarithm of an exponential underflows far from the mean.",
-            "exp(-k^2 / 2) is 0 in float32 from k = 15 on, and its logarithm -infinity. Simplify log(exp(a)) to a on paper.",
-            afterwards("value.exp().log()")),
+            "exp(-k^2 / 2) is 0 in float32 from k = 15 on. Simplify log(exp(a)) to a on paper.", afterwards("value.exp().log()")),
     Mistake("density_negated", "The sign of the whole log-density is flipped.",
             "Return log p, not -log p; the loss takes its minus sign at the very end.", afterwards("-value")),
     Mistake("log_base_ten", "The logarithm has the wrong base.", "Nats use the natural logarithm: torch.log, math.log.",
             afterwards("value / math.log(10)"), afterwards("value / math.log(2)")),
     Mistake("log_prob_summed", "log_prob sums over dimensions.",
             "Keep one value for each element, as torch's Normal does; the ELBO sums later, for all its terms in the same way.",
-            afterwards("value.sum(-1)"), afterwards("value.sum()"), afterwards("value.sum(-1, keepdim=True)"), afterwards("value.sum(0)")),
+            *map(afterwards, ("value.sum(-1)", "value.sum()", "value.sum(-1, keepdim=True)", "value.sum(0)"))),
     Mistake("log_prob_averaged", "log_prob averages over dimensions.",
             "Keep one value for each element; independent dimensions add up, and never average.",
-            afterwards("value.mean(-1)"), afterwards("value.mean()"), afterwards("value.mean(0)")),
+            *map(afterwards, ("value.mean(-1)", "value.mean()", "value.mean(0)"))),
     Mistake("state_drifts", "The result changes from call to call.",
-            "Calls must not change the object: compute everything from the arguments and leave attributes alone.",
-            afterwards("(value, setattr(self, 'sigma', 1.01 * self.sigma))[0]")),
+            "Compute from the arguments; leave attributes alone.", afterwards("(value, setattr(self, 'sigma', 1.01 * self.sigma))[0]")),
     Mistake("log_prob_without_gradient", "log_prob is cut off from its inputs.",
-            "Training needs gradients with respect to z, mu and log_sigma: no detach, no no_grad, no .item().",
-            afterwards("value.detach()")),
+            "Training needs gradients for z, mu and log_sigma: no detach, no no_grad, no .item().", afterwards("value.detach()")),
 )
-
-HINTS = (
-    "Take the logarithm of the Gaussian density on paper first; the exponential cancels.",
-    "There are three terms: the squared distance in units of sigma, log sigma, and a constant. Keep them elementwise.",
-    "-0.5 * ((z - mu) / sigma) ** 2 - log sigma - 0.5 * log(2 pi), or torch.distributions.Normal(mu, sigma).log_prob(z).",
-)
-
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """The log-density of one Gaussian, beside the right one."""
@@ -143,6 +120,15 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 EXERCISES = (
     Exercise(name="vae.gaussian_log_prob", target="ReparameterizedDiagonalGaussian",
         title="The log-density of a diagonal Gaussian, element by element", read_on="Lecture 01, the building blocks of the ELBO",
-        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_log_prob, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-        picture=picture),
+        solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probe_log_prob,
+        laws=(
+            replace(VALUE, judge=judge_value, view=lambda outputs: [VALUE.view(outputs), str(outputs["usual"]["value"].dtype)]),
+            extremes(1, "far", "784 dimensions and z far from mu", "density_underflows", rtol=1e-3),
+            gradient(1, "usual", sign="log_prob_without_gradient"),
+        ), mistakes=MISTAKES, variants=VARIANTS, picture=picture,
+        hints=(
+            "Take the logarithm of the Gaussian density on paper first; the exponential cancels.",
+            "There are three terms: the squared distance in units of sigma, log sigma, and a constant. Keep them elementwise.",
+            "-0.5 * ((z - mu) / sigma) ** 2 - log sigma - 0.5 * log(2 pi), or torch.distributions.Normal(mu, sigma).log_prob(z).",
+        )),
 )

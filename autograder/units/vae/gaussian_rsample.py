@@ -8,10 +8,9 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
 from autograder.exercises.laws import close, untouched
-from autograder.exercises.pictures import RIGHT, YOURS
 from autograder.units.vae import PREAMBLE
 from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_parameters
-from autograder.units.vae.noise import LEVELS, noise
+from autograder.units.vae.noise import LEVELS, histogram, noise
 from autograder.units.vae.probes import probe_rsample
 
 CALLS, FEW = 48, 12  # of each of two instances; the fewer rule out most of the mistakes that it is not
@@ -29,9 +28,6 @@ def brief(inputs: dict[str, Any], outputs: dict[str, Any]) -> tuple[dict[str, An
     return inputs | {"calls": FEW}, {name: value for name, value in outputs.items() if name != "noise"} | {"draws": draws}
 
 
-# --- the laws ------------------------------------------------------------------------------------
-
-
 def form(outputs: dict[str, Any]) -> list[Any]:
     return [list(outputs["draws"].shape[1:]), outputs["of_size_one"], str(outputs["draws"].dtype)]
 
@@ -43,26 +39,27 @@ def drawn(outputs: dict[str, Any]) -> list[Any]:
 
 
 def judge_distribution(seen: Seen) -> Finding:
-    finding, changed = judge_samples(seen), not untouched(seen.inputs, seen.outputs["after"])
-    if finding.passed and changed:
+    finding = judge_samples(seen)
+    if untouched(seen.inputs, seen.outputs["after"]):
+        return finding
+    if finding.passed:
         return failed("distribution", "Your code changes mu or log_sigma in place.", "changes_its_inputs")
-    return replace(finding, also=("changes_its_inputs",)) if changed else finding
+    return replace(finding, also=("changes_its_inputs",))
 
 
 def judge_samples(seen: Seen) -> Finding:
-    shape, finite = list(seen.inputs["mu"].shape), bool(seen.outputs["draws"].isfinite().all())
-    wanted, got = [shape, [[1, 3], [3, 1]], "torch.float32", "finite"], [*form(seen.outputs), "finite" if finite else "NaN or infinity"]
-    messages = ("A sample must have the shape of mu.", "Dimensions of size one are lost.", "For float32 parameters a sample is float32.",
-                "Some of your samples are not finite numbers (NaN or infinity).")
-    for message, want, there in zip(messages, wanted, got):
-        if there != want:
-            return failed("distribution", f"{message} {want} is wanted; yours has {there}.", None, str(want), str(there))
+    wanted, got = [list(seen.inputs["mu"].shape), [[1, 3], [3, 1]], "torch.float32"], form(seen.outputs)
+    if got != wanted:
+        return failed("distribution", "A sample must have the shape of mu, dimensions of size one too, and its dtype.", None,
+                      ", ".join(map(str, wanted)), ", ".join(map(str, got)))
+    if not seen.outputs["draws"].isfinite().all():
+        return failed("distribution", "Some of your samples are not finite numbers (NaN or infinity).")
     e = noise(seen.outputs)
     if not e.fault:
         return passed("distribution", "Your samples follow N(mu, sigma^2).")
-    message = {"no spread": "Your samples have no spread.", "spread": "The spread of your samples is not sigma = exp(log_sigma).",
-               "mean": "Your samples are not centered on mu.", "shape": "The noise has the right mean and spread but is not Gaussian."}
-    return failed("distribution", message[e.fault], None, "mean of (z - mu)/sigma 0, standard deviation 1",
+    messages = {"no spread": "Your samples have no spread.", "spread": "The spread of your samples is not sigma = exp(log_sigma).",
+                "mean": "Your samples are not centered on mu.", "shape": "The noise has the right mean and spread but is not Gaussian."}
+    return failed("distribution", messages[e.fault], None, "mean of (z - mu)/sigma 0, standard deviation 1",
                   f"mean {float(e.values.mean()):+.2f}, standard deviation {float(e.values.std()):.2f}")
 
 
@@ -104,16 +101,6 @@ def judge_gradient(seen: Seen) -> Finding:
     return passed("gradient", "The gradient reaches mu and log_sigma.")
 
 
-LAWS = (
-    Behavior("distribution", 2, judge_distribution, drawn),
-    Behavior("noise", 1, judge_noise, lambda outputs: [noise(outputs).fault, noise(outputs).sharing], after="distribution",
-             sound=lambda view: not any(view[1].values())),
-    Behavior("gradient", 1, judge_gradient, slopes, after="distribution", sound=lambda view: "none" not in view.values()),
-)
-
-
-# --- the mistakes --------------------------------------------------------------------------------
-
 EPSILON, START = "torch.empty_like(self.mu).normal_()", "super().__init__(batch_shape=mu.shape, validate_args=False)\n"
 BEGIN = 'to mu and log_sigma, shape of mu."""\n'
 
@@ -127,11 +114,9 @@ MISTAKES = (
             (BEGIN, f"{BEGIN}        torch.manual_seed(42)\n"), (START, f"{START}        torch.manual_seed(42)\n"),
             ((START, f"{START}        self.epsilon = torch.randn_like(mu)\n"), (EPSILON, "self.epsilon"))),
     Mistake("one_epsilon_for_the_batch", "One epsilon is shared by the whole batch.",
-            "Draw epsilon with the full shape of mu (torch.randn_like(mu)): shared noise makes the examples' samples move together.",
-            (EPSILON, "torch.randn(self.mu.shape[-1])")),
+            "Draw epsilon with the full shape of mu: torch.randn_like(mu).", (EPSILON, "torch.randn(self.mu.shape[-1])")),
     Mistake("one_epsilon_for_all_dimensions", "One epsilon is shared by all latent dimensions of an example.",
-            "Draw epsilon with the full shape of mu; shared noise makes the dimensions correlated, and q is no longer diagonal.",
-            (EPSILON, "torch.randn(*self.mu.shape[:-1], 1)")),
+            "Draw epsilon with the full shape of mu: q is diagonal.", (EPSILON, "torch.randn(*self.mu.shape[:-1], 1)")),
     Mistake("uniform_epsilon", "epsilon is uniform where a Gaussian is needed.",
             "torch.rand is uniform on [0, 1]; torch.randn is the standard normal.", (EPSILON, "torch.rand_like(self.mu)"),
             (EPSILON, "math.sqrt(12) * (torch.rand_like(self.mu) - 0.5)"), (EPSILON, "2 * torch.rand_like(self.mu) - 1")),
@@ -143,42 +128,36 @@ MISTAKES = (
             (EPSILON, "0.1 * torch.randn_like(self.mu)"), (EPSILON, "0.5 * torch.randn_like(self.mu)"),
             (EPSILON, "2 * torch.randn_like(self.mu)"), (EPSILON, "torch.randn_like(self.mu).abs()")),
     Mistake("sample_without_gradient", "The sample is cut off from mu and log_sigma: rsample runs under no_grad or detaches.",
-            "rsample must stay in the graph. Only `sample` may use torch.no_grad(); torch's Normal has rsample beside sample.",
-            ("    def rsample", "    @torch.no_grad()\n    def rsample")),
+            "Only `sample` may use torch.no_grad(): rsample needs a graph.", ("    def rsample", "    @torch.no_grad()\n    def rsample")),
     Mistake("gradient_cut_off", "Only one of mu and log_sigma receives a gradient.",
             "Neither may be detached or turned into a new tensor: z = mu + exp(log_sigma) * epsilon, and nothing else.",
             ("+ self.sigma *", "+ self.sigma.detach() *"), ("self.mu + self", "self.mu.detach() + self")),
 )
 
-HINTS = (
-    "Write a sample of N(mu, sigma^2) as a function of mu, sigma and a random number that depends on neither.",
-    "If epsilon ~ N(0, 1), then sigma * epsilon has standard deviation sigma, and adding mu moves its mean. "
-    "`self.sample_epsilon()` draws epsilon with the shape of mu.",
-    "return self.mu + self.sigma * self.sample_epsilon(), with self.sigma = log_sigma.exp().",
-)
-
-
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
-    """Some standardized samples, level by level of sigma, beside the middle 95 % of N(0, 1)."""
-    e = noise(outputs).levels
-    if not noise(outputs).fault or not e.isfinite().all():
+    """The noise at the level of sigma where it is furthest off."""
+    e = noise(outputs)
+    if not e.fault:
         raise ValueError("nothing is wrong that could be seen")
-    sigmas, some = inputs["log_sigma"][0, : len(LEVELS)].exp().tolist(), e[:, :: e.shape[1] // 80]
-    place = torch.arange(len(sigmas))[:, None] + torch.linspace(-0.3, 0.3, some.shape[1])
-    ax.plot(place.flatten(), some.flatten(), ".", ms=3, color=YOURS, label="yours")
-    ax.axhspan(-1.96, 1.96, color=RIGHT, alpha=0.2, label="right: 95 % of N(0, 1)")
-    if float(e.abs().max()) > 12:
-        ax.set_yscale("symlog", linthresh=3)
-    ax.set_xticks(range(len(sigmas)), [f"{sigma:.2g}" for sigma in sigmas])
-    ax.set(xlabel="sigma", ylabel="(z - mu) / sigma")
-    ax.legend(fontsize=7, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    spreads = ", ".join(f"{float(values.std()):.3g} (sigma {sigma:.2g})" for values, sigma in zip(e, sigmas))
-    return f"(z - mu) / sigma of your samples has the standard deviations {spreads}, where 1 is right, and the mean {float(e.mean()):.2f}."
+    level = int(((e.size - 1).abs() + e.mean.abs()).argmax())
+    sigma = float(inputs["log_sigma"][0, level].exp())
+    right = torch.randn(len(e.levels[level]), generator=torch.Generator().manual_seed(0))
+    return histogram(ax, e.levels[level], right, f"(z - mu) / sigma, where sigma is {sigma:.2g}")
 
 
 EXERCISES = (
     Exercise(name="vae.gaussian_rsample", target="ReparameterizedDiagonalGaussian",
         title="Samples of a diagonal Gaussian that carry gradients", read_on="Lecture 01, the reparameterization trick", solution=SOLUTION,
-        preamble=PREAMBLE, draw=draw, probe=probe_rsample, brief=brief, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS, hints=HINTS,
-        picture=picture),
+        preamble=PREAMBLE, draw=draw, probe=probe_rsample, brief=brief,
+        laws=(
+            Behavior("distribution", 2, judge_distribution, drawn),
+            Behavior("noise", 1, judge_noise, lambda outputs: [noise(outputs).fault, noise(outputs).sharing], after="distribution",
+                     sound=lambda view: not any(view[1].values())),
+            Behavior("gradient", 1, judge_gradient, slopes, after="distribution", sound=lambda view: "none" not in view.values()),
+        ), mistakes=MISTAKES, variants=VARIANTS, picture=picture,
+        hints=(
+            "Write a sample of N(mu, sigma^2) as a function of mu, sigma and a random number that depends on neither.",
+            "If epsilon ~ N(0, 1), sigma * epsilon has standard deviation sigma. `self.sample_epsilon()` draws it with the shape of mu.",
+            "return self.mu + self.sigma * self.sample_epsilon(), with self.sigma = log_sigma.exp().",
+        )),
 )

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Edit, Seen
 
-__all__ = ["ATOL", "FORMS", "RTOL", "SOLUTION", "TERMS", "VARIANTS", "Call", "among", "brief", "calls_of", "draw", "replay"]
-
 PIXELS, LATENTS, EXAMPLES, BLANK = 784, 4, 24, 12
 RTOL, ATOL = 2e-5, 3e-3  # sums over 784 pixels in float32
 MOST = 24  # samples of which every mean of some is looked at
@@ -54,10 +52,9 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     x[:BLANK, :BLANK] = torch.eye(BLANK)  # are negative as often as not
     scale = torch.tensor([1.5] * LATENTS + [0.35] * LATENTS) / (0.3 * PIXELS) ** 0.5
     shift = torch.tensor([0.0] * LATENTS + [-0.8] * LATENTS) / (0.3 * PIXELS)
-    bias = 0.1 * normal(2 * LATENTS)
     weights = {
         "encoder.weight": normal(2 * LATENTS, PIXELS) * scale[:, None] + shift[:, None],
-        "encoder.bias": bias,
+        "encoder.bias": 0.1 * normal(2 * LATENTS),
         "decoder.weight": 0.2 * normal(PIXELS, LATENTS),
         "decoder.bias": normal(PIXELS) - 0.8,
     }
@@ -82,7 +79,9 @@ class Call:
     """One recorded call, and what right code may give at the latents that were drawn, in float64 and with the graph of the weights.
 
     Attributes:
-        log_px, kl: the values that are right, (ways, batch). noise: epsilon of the samples that were decoded, (decoded, batch, M).
+        log_px, kl, elbo, loss: the values that are right, (ways, batch) or (ways,).
+        own: those of elbo and loss in terms of the student's own log_px and kl, whose mistakes are not charged twice.
+        noise: epsilon of the samples that were decoded, (decoded, batch, M).
     """
 
     def __init__(self, inputs: dict[str, Any], case: dict[str, Any], record: dict[str, Any]):
@@ -95,8 +94,11 @@ class Call:
             found = [self.terms(x) for x in (given, after)[: 1 + self.changed_x]]
             self.log_px, self.kl = (torch.cat(part) for part in zip(*found))
             kl = self.kl if self.beta else self.kl[:1]
-            self.losses = -(self.log_px[:, None] - self.beta * kl).mean(-1).flatten()
+            self.loss = -(self.log_px[:, None] - self.beta * kl).mean(-1).flatten()
         self.elbo = (self.log_px[:, None] - self.kl).flatten(0, 1)
+        log_px, kl = record["log_px"].double(), record["kl"].double()
+        fit = {log_px.numel(), kl.numel()} <= {1, self.batch}
+        self.own = {"elbo": log_px - kl if fit else None, "loss": -(log_px.mean() - self.beta * kl.mean())}
 
     def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x|z) at the decoded latents, (ways, batch), and the KL(q||p) in closed form and at all latents."""
@@ -124,10 +126,10 @@ class Call:
 
     def gradients(self) -> Iterator[dict[str, Tensor]]:
         """Of right losses that this one equals."""
-        same = near(self.record["loss"], self.losses) if self.record["loss"].numel() == 1 else torch.zeros(0)
+        same = near(self.record["loss"], self.loss) if self.record["loss"].numel() == 1 else torch.zeros(0)
         for number in same.nonzero().flatten()[:MOST]:
             with torch.enable_grad():
-                slopes = torch.autograd.grad(self.losses[number], list(self.weights.values()), retain_graph=True)
+                slopes = torch.autograd.grad(self.loss[number], list(self.weights.values()), retain_graph=True)
             yield dict(zip(self.weights, slopes))
 
 
@@ -166,79 +168,46 @@ def forward(*lines: str) -> Edit:
 
 def usual(*lines: str) -> Edit:
     """These lines, and then what the solution does with log_px and kl."""
-    return forward(
-        *lines, "elbo = log_px - kl", "loss = -(log_px - self.beta * kl).mean()",
-        'diagnostics = {"elbo": elbo.detach(), "log_px": log_px.detach(), "kl": kl.detach()}', "return loss, diagnostics, outputs")
+    return forward(*lines, *(line.strip() for line in SOLUTION[SOLUTION.index("        elbo =") :].splitlines()))
 
 
-LOG_PX = "log_px = reduce(px.log_prob(x))"
-CLOSED = "kl = 0.5 * (qz.sigma**2 + qz.mu**2 - 1 - 2 * qz.log_sigma).sum(dim=-1)"
-ONE_SAMPLE = "kl = reduce(qz.log_prob(z) - pz.log_prob(z))"
-OF_SAMPLES = "kl = torch.stack([reduce(qz.log_prob(s) - pz.log_prob(s)) for s in samples]).mean(0)"
+LOG_PX, ONE_SAMPLE = "log_px = reduce(px.log_prob(x))", f"kl = reduce({TERMS})"
 
 VARIANTS = {
-    "torch's kl_divergence": usual(
-        LOG_PX, "q = torch.distributions.Normal(qz.mu, qz.sigma)",
-        "p = torch.distributions.Normal(torch.zeros_like(qz.mu), torch.ones_like(qz.mu))",
-        "kl = torch.distributions.kl_divergence(q, p).sum(-1)"),
-    "KL of a fresh sample": usual(LOG_PX, "other = qz.rsample()", "kl = reduce(qz.log_prob(other) - pz.log_prob(other))"),
-    "KL of ten samples": usual(LOG_PX, "samples = [qz.rsample() for _ in range(10)]", OF_SAMPLES),
     "KL of noise of its own": usual(
         LOG_PX, "epsilon = torch.randn(len(x), qz.mu.shape[1])", "other = qz.mu + qz.sigma * epsilon",
         "kl = (0.5 * other**2 - 0.5 * epsilon**2 - qz.log_sigma).sum(-1)"),
     "several samples for both terms": usual(
         "samples = [qz.rsample() for _ in range(4)]",
-        "log_px = torch.stack([reduce(model.observation_model(s).log_prob(x)) for s in samples]).mean(0)", OF_SAMPLES),
+        "log_px = torch.stack([reduce(model.observation_model(s).log_prob(x)) for s in samples]).mean(0)",
+        "kl = torch.stack([reduce(qz.log_prob(s) - pz.log_prob(s)) for s in samples]).mean(0)"),
     "samples and decodes by itself": usual(
         "z = qz.mu + qz.sigma * torch.randn_like(qz.mu)", "px = model.observation_model(z)", LOG_PX, ONE_SAMPLE),
     "several samples of an example side by side": usual(
         "z = qz.mu[:, None] + qz.sigma[:, None] * torch.randn(len(x), 5, qz.mu.shape[1])", "px = model.observation_model(z)",
         "log_px = px.log_prob(x[:, None]).flatten(2).sum(-1).mean(1)",
         "kl = (qz.log_sigma[:, None] + 0.5 * ((z - qz.mu[:, None]) / qz.sigma[:, None]) ** 2 - 0.5 * z**2).sum(-1).mean(1).neg()"),
-    "an image drawn on the way": usual("outputs['x_hat'] = px.sample()  # shifts the random state", LOG_PX, ONE_SAMPLE),
-    "cross-entropy": usual(
-        "log_px = -nn.functional.binary_cross_entropy_with_logits(px.logits, x, reduction='none').flatten(1).sum(1)", ONE_SAMPLE),
-    "log p(x, z) - log q(z|x)": forward(
-        "log_qz, log_pz, log_px = reduce(qz.log_prob(z)), reduce(pz.log_prob(z)), reduce(px.log_prob(x))",
-        "elbo = log_px + log_pz - log_qz", "kl = log_qz - log_pz", "loss = -torch.mean(elbo + (1 - self.beta) * kl)",
+    "log p(x, z) - log q(z|x), in float64": forward(
+        "log_qz, log_pz, log_px = (reduce(v).double() for v in (qz.log_prob(z), pz.log_prob(z), px.log_prob(x)))",
+        "elbo, kl = log_px + log_pz - log_qz, log_qz - log_pz", "loss = -torch.mean(elbo + (1 - self.beta) * kl)",
         'return loss, {k: v.detach() for k, v in {"elbo": elbo, "log_px": log_px, "kl": kl}.items()}, outputs'),
-    "namedtuples": forward(
-        "from collections import namedtuple", "Result = namedtuple('Result', 'loss diagnostics outputs')",
-        "Diagnostics = namedtuple('Diagnostics', 'elbo log_px kl')", LOG_PX, CLOSED,
-        "return Result((self.beta * kl - log_px).mean(), Diagnostics((log_px - kl).detach(), log_px.detach(), kl.detach()), outputs)"),
     "a list, NumPy arrays, and more diagnostics": forward(
-        LOG_PX, ONE_SAMPLE, "loss = (self.beta * kl - log_px).sum() / x.shape[0]",
+        "outputs['x_hat'] = px.sample()  # shifts the random state", LOG_PX, ONE_SAMPLE, "self.calls = getattr(self, 'calls', 0) + 1",
         "arrays = {'elbo': (log_px - kl).detach().numpy(), 'log_px': log_px.detach().numpy(), 'kl': kl.detach().numpy()}",
-        "return [loss, arrays | {'beta': self.beta, 'bits': (log_px - kl).detach() / math.log(2)}, outputs]"),
-    "diagnostics in float64": forward(
-        LOG_PX, ONE_SAMPLE, "elbo, loss = log_px.double() - kl.double(), -log_px.mean() + self.beta * kl.mean()",
-        "return loss, {'elbo': elbo.detach(), 'log_px': log_px.double().detach(), 'kl': kl.double().detach()}, outputs"),
-    "sigma clamped at exp(10)": usual(
-        LOG_PX, "log_sigma = qz.log_sigma.clamp(-10, 10)",
-        "kl = torch.sum(-log_sigma + 0.5 * (torch.exp(2 * log_sigma) + qz.mu.pow(2)) - 0.5, dim=1)"),
-    "counts its calls": usual(LOG_PX, ONE_SAMPLE, "self.calls = getattr(self, 'calls', 0) + 1"),
-    "beta as a buffer": (
-        usual(LOG_PX, CLOSED), ("        self.beta = beta\n", "        self.register_buffer('beta', torch.tensor(float(beta)))\n")),
-    "more arguments": (
-        ("beta: float = 1.0):", "beta: float = 1.0, reduction='mean', **options):"),
+        "return [(self.beta * kl - log_px).sum() / x.shape[0], arrays | {'bits': (log_px - kl).detach() / math.log(2)}, outputs]"),
+    "beta as a buffer, and namedtuples": (
+        forward("from collections import namedtuple", "Diagnostics = namedtuple('Diagnostics', 'elbo log_px kl')", LOG_PX,
+                f"kl = reduce({CLOSED})", "diagnostics = Diagnostics((log_px - kl).detach(), log_px.detach(), kl.detach())",
+                "return namedtuple('Result', 'loss diagnostics outputs')((self.beta * kl - log_px).mean(), diagnostics, outputs)"),
+        ("        self.beta = beta\n", "        self.register_buffer('beta', torch.tensor(float(beta)))\n"),
         ("x: Tensor) ->", "x: Tensor, step=None, **options) ->")),
-    "a class without a base": """\
-class VariationalInference:
-    def __init__(self, beta=1.0):
-        self.beta = beta
-
-    def __call__(self, model, x):
-        outputs = model(x)
-        log_px = outputs["px"].log_prob(x).flatten(1).sum(1)
-        kl = (outputs["qz"].log_prob(outputs["z"]) - outputs["pz"].log_prob(outputs["z"])).sum(1)
-        return -(log_px - self.beta * kl).mean(), {"elbo": (log_px - kl).detach(), "log_px": log_px.detach(), "kl": kl.detach()}, outputs
-""",
     "a function that returns a function": """\
 def VariationalInference(beta=1.0):
     def inference(model, x):
         outputs = model(x)
         log_px = reduce(outputs["px"].log_prob(x))
-        kl = reduce(outputs["qz"].log_prob(outputs["z"])) - reduce(outputs["pz"].log_prob(outputs["z"]))
+        kl = torch.distributions.kl_divergence(torch.distributions.Normal(outputs["qz"].mu, outputs["qz"].sigma),
+                                               torch.distributions.Normal(0.0, 1.0)).sum(-1)
         with torch.no_grad():
             diagnostics = {"elbo": log_px - kl, "log_px": log_px.detach(), "kl": kl.detach()}
         return (-log_px + beta * kl).mean(), diagnostics, outputs

@@ -13,10 +13,6 @@ from autograder.exercises.functions import as_tensor, attempt, differentiate, ne
 from autograder.exercises.recording import RecordingVAE, of_each_kind
 from autograder.probing import Trouble, known_state
 
-__all__ = ["example", "probe_estimator", "probe_inference", "probe_log_prob", "probe_rsample"]
-
-# --- VariationalInference ------------------------------------------------------------------------
-
 DIAGNOSTICS = ("elbo", "log_px", "kl")
 DRAWS = (torch.randn, torch.randn_like, torch.normal, torch.Tensor.normal_)
 
@@ -55,19 +51,12 @@ def well_shaped(found: dict[str, Any]) -> bool:
 
 def probe_kind(student: Any, inputs: dict[str, Any], event_shape: tuple[int, ...]) -> dict[str, Any]:
     model, x = RecordingVAE(inputs["weights"], event_shape), inputs["x"].unflatten(1, event_shape)
-    objects = [with_beta(student, case["beta"]) for case in inputs["calls"]]
+    objects = [student(case["beta"]) for case in inputs["calls"]]
     outputs = {}
     for name in inputs["rounds"]:
         with known_state(inputs["seed"]):
             outputs[name] = [record(vi, model, x[: case["examples"]], case) for vi, case in zip(objects, inputs["calls"])]
     return outputs
-
-
-def with_beta(student: Any, beta: float) -> Any:
-    try:
-        return student(beta)
-    except TypeError:
-        return student(beta=beta)
 
 
 def record(vi: Any, model: RecordingVAE, x: Tensor, case: dict[str, Any]) -> dict[str, Any]:
@@ -100,34 +89,28 @@ def slopes(loss: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def unpack(result: Any) -> tuple[Tensor, Any]:
     """The loss and the diagnostics out of ``loss, diagnostics, outputs`` (a tuple, a namedtuple, or by name)."""
-    if isinstance(result, Mapping) and "loss" in result and "diagnostics" in result:
-        loss, diagnostics = result["loss"], result["diagnostics"]
-    elif isinstance(result, (tuple, list)) and len(result) >= 3:
-        loss, diagnostics = result[0], result[1]
-    elif hasattr(result, "loss") and hasattr(result, "diagnostics"):
-        loss, diagnostics = result.loss, result.diagnostics
-    else:
+    if isinstance(result, (tuple, list)) and len(result) >= 3:
+        loss, diagnostics = result[:2]
+    elif (loss := entry(result, "loss")) is None or (diagnostics := entry(result, "diagnostics")) is None:
         what = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
         raise Trouble(f"`vi(model, x)` must return three things, `loss, diagnostics, outputs`; yours returned {what}.")
     return as_tensor(torch.tensor(float(loss)) if isinstance(loss, (int, float)) else loss, "vi(model, x)[0], the loss"), diagnostics
 
 
+def entry(holder: Any, name: str) -> Any:
+    """From a dict or by attribute; None where there is none."""
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
 def diagnostic(diagnostics: Any, name: str) -> Tensor:
-    """One diagnostic, from a dict or by attribute; plain numbers and arrays are taken as tensors."""
-    by_name = isinstance(diagnostics, Mapping)
-    value = diagnostics.get(name) if by_name else getattr(diagnostics, name, None)
+    """One diagnostic; plain numbers and arrays are taken as tensors."""
+    value = entry(diagnostics, name)
     if value is None:
-        has = ", ".join(map(str, diagnostics)) if by_name else type(diagnostics).__name__
-        raise Trouble(f'The diagnostics have no entry "{name}". They need "elbo", "log_px" and "kl"; yours: {has or "none"}.')
+        raise Trouble(f'The diagnostics have no entry "{name}". They need "elbo", "log_px" and "kl".')
     if not isinstance(value, Tensor):
-        try:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
             value = torch.as_tensor(value, dtype=torch.float32)
-        except (TypeError, ValueError, RuntimeError):
-            raise Trouble(f'The diagnostic "{name}" is {type(value).__name__} where a tensor of shape (batch,) was expected.') from None
     return as_tensor(value, f'diagnostics["{name}"]')
-
-
-# --- ReparameterizedDiagonalGaussian -------------------------------------------------------------
 
 
 def probe_rsample(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -178,9 +161,6 @@ def method(instance: Any, name: str) -> Callable[..., Any]:
     if not callable(getattr(instance, name, None)):
         raise Trouble(f"The object {type(instance).__name__} has no method `{name}`.")
     return getattr(instance, name)
-
-
-# --- estimators of d/dmu E[f(z)] -----------------------------------------------------------------
 
 
 def example(a: float, b: float, c: float) -> Callable[[Tensor], Tensor]:
