@@ -83,13 +83,17 @@ def latent_explorer(model, split: Split, extent: float = 3.0) -> Explorer:
     left, right = figure.subplots(1, 2)
     plotting.plot_latent_space(left, model, images, labels, plane=plane)
     plotting.plot_grid(right, model, extent=extent, plane=plane)
+    if count == 2:  # the two pictures have scales of their own: mark in one what the other shows
+        left.plot(*zip(*[(-extent, -extent), (extent, -extent), (extent, extent), (-extent, extent), (-extent, -extent)],
+                       strict=True), color="black", linestyle=":", linewidth=1)
+        left.text(extent, extent, "shown right ", ha="right", va="bottom", fontsize=8)
     words = f"Latent explorer: {count} slider(s) from {-extent:g} to {extent:g} move through the latent space of the model."
     return Explorer(sliders, update, _save(figure), words)
 
 
 def beta_explorer(models_by_beta: dict, split: Split) -> Explorer:
     """Slide beta over trained models `{beta: model}`: reconstructions, prior samples, and where the model lies
-    between reconstruction and KL (means over the first 500 images of the split).
+    between reconstruction and KL. All numbers are means over the whole split; the pictures show its first images.
     """
     import ipywidgets
 
@@ -97,7 +101,7 @@ def beta_explorer(models_by_beta: dict, split: Split) -> Explorer:
         raise ValueError("beta_explorer: models_by_beta is empty; give a dictionary like {1.0: model}.")
     models = dict(sorted(models_by_beta.items()))
     shown = split.first(500)
-    numbers = {beta: evaluate(model, VariationalInference(), shown) for beta, model in models.items()}
+    numbers = {beta: evaluate(model, VariationalInference(), split) for beta, model in models.items()}
     pictures = {beta: _save(_draw_beta(beta, model, shown, numbers)) for beta, model in models.items()}
     slider = ipywidgets.SelectionSlider(options=list(models), value=next(iter(models)), description="beta")
     words = "Beta explorer: " + "; ".join(f"beta {beta:g}: {_in_words(n)}" for beta, n in numbers.items())
@@ -123,14 +127,17 @@ def _in_words(means: dict) -> str:
 
 
 def _draw_all_betas(models, split, numbers):
-    """The static picture: reconstructions of every beta side by side, and the curve."""
-    figure = _figure(2.3 * len(models) + 3, 2.9)
-    *axes, last = figure.subplots(1, len(models) + 1)
-    for ax, (beta, model) in zip(axes, models.items(), strict=True):
+    """The static picture: a column for each beta; reconstructions above, samples from the prior below."""
+    figure = _figure(2.6 * len(models) + 0.3, 5.1)
+    axes = figure.subplots(2, len(models), squeeze=False)
+    for (top, bottom), (beta, model) in zip(axes.T, models.items(), strict=True):
         images = split.images.to(next(model.parameters()))
-        plotting.plot_reconstructions(ax, model, images, rows=3, columns=6)
-        ax.set_title(f"$\\beta$ = {beta:g}\nELBO {numbers[beta]['elbo']:.1f} nats", fontsize=10)
-    _plot_trade_off(last, numbers, None)
+        plotting.plot_reconstructions(top, model, images, rows=3, columns=6)
+        plotting.plot_prior_samples(bottom, model, rows=6, columns=6)
+        top.set_title(f"$\\beta$ = {beta:g}\nELBO {numbers[beta]['elbo']:.1f} nats", fontsize=10)
+        bottom.set_title("")
+    axes[0, 0].set_ylabel("x, and its reconstruction below")
+    axes[1, 0].set_ylabel("samples from the prior")
     return figure
 
 

@@ -15,11 +15,13 @@ __all__ = [
     "nine_panels",
     "plot_curves",
     "plot_data",
+    "plot_elbo",
     "plot_grid",
     "plot_interpolations",
     "plot_latent_space",
     "plot_prior_samples",
     "plot_reconstructions",
+    "plot_trade_off",
 ]
 
 COLORS = ("#332288", "#e08b00", "#117733", "#cc6677", "#44aa99", "#882255", "#999933", "#0077bb", "#aa4499", "#555555")
@@ -46,7 +48,7 @@ def plot_latent_space(ax, model, images: Tensor, labels: Tensor, radius: float =
     means, widths, heights, angles = _ellipses(model, images, labels, plane)
     if extent is None:
         drawn = min(model.latent_features, 2)  # with one latent, the second coordinate is not one
-        extent = max(3.2, float((means[:, :drawn].abs().amax(1) + radius * widths).quantile(0.99)))
+        extent = max(3.2, 1.03 * float((means[:, :drawn].abs().amax(1) + radius * widths).max()))
     if model.latent_features == 1:
         ax.axvspan(-radius, radius, color="#eeeeee", zorder=0)
         heights = torch.full_like(heights, 0.1)
@@ -63,8 +65,9 @@ def plot_latent_space(ax, model, images: Tensor, labels: Tensor, radius: float =
         offsets=means.numpy(), transOffset=ax.transData, facecolors=colors, edgecolors=colors, alpha=0.35, linewidth=0.6,
     )
     ax.add_collection(ellipses)
-    for label in labels.unique().tolist():
-        x, y = means[labels == label].median(dim=0).values.tolist()
+    present = labels.unique().tolist()
+    middles = torch.stack([means[labels == label].median(dim=0).values for label in present])
+    for label, (x, y) in zip(present, _apart(middles, 0.16 * extent).tolist(), strict=True):
         ax.text(x, y, str(label), color=COLORS[label % len(COLORS)], ha="center", va="center", fontsize=11,
                 fontweight="bold", bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "alpha": 0.8, "linewidth": 0})
     ax.set(xlabel=plane.names[0], ylabel=plane.names[1])
@@ -99,6 +102,51 @@ def plot_curves(ax, history, quantity: str = "elbo"):
     if len(history):
         ax.legend(frameon=False)
     return _title(ax, NAMES[quantity])
+
+
+def plot_elbo(ax, history):
+    """The ELBO's curves at a scale that tells train from validation, and in the title how far apart they end.
+
+    The first fifth of the epochs may rise by hundreds of nats; it then starts below the panel.
+    """
+    plot_curves(ax, history, "elbo")
+    late = history[history["epoch"] > history["epoch"].max() / 5]["elbo"]
+    room = late.max() - late.min()
+    if room > 0:
+        low = late.min() - 0.3 * room  # a place for the legend
+        ax.set_ylim(low, late.max() + 0.08 * room)
+        if history["elbo"].min() < low:
+            ax.set_xlabel("epoch (the first lie below the panel)")
+        ax.legend(frameon=False, loc="lower right")
+    ends = history.groupby("split")["elbo"].last()
+    if {"train", "validation"} <= set(ends.index):
+        gap = ends["train"] - ends["validation"]
+        _title(ax, f"ELBO: train ends {abs(gap):.1f} nats {'above' if gap >= 0 else 'below'} validation")
+    return ax
+
+
+def plot_trade_off(ax, history):
+    """The way of a training through the plane of KL and log p(x|z); along a gray line the ELBO is the same."""
+    late = history[history["epoch"] > history["epoch"].max() / 20]  # the first jolt would hide the rest
+    looks = {"train": (TRAIN, "o-"), "validation": (VALIDATION, "s--")}
+    for split, (color, style) in looks.items():
+        rows = late[late["split"] == split]
+        if len(rows):
+            ax.plot(rows["kl"], rows["log_px"], style, color=color, markersize=3, linewidth=1, label=split)
+            ax.plot(rows["kl"].iloc[-1], rows["log_px"].iloc[-1], style[0], color=color, markersize=9, mec="black")
+    ax.margins(0.08)
+    if len(late):
+        (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+        levels = ax.yaxis.get_major_locator().tick_values(low - right, high - left)
+        for elbo in levels:  # log p(x|z) = ELBO + KL
+            ax.plot((left, right), (elbo + left, elbo + right), color="#bbbbbb", linewidth=0.8, zorder=0)
+            if low < elbo + left < high:
+                ax.annotate(f"ELBO {elbo:g}".replace("-", "\u2212"), (left, elbo + left), xytext=(3, 1), textcoords="offset points",
+                            color="#666666", fontsize=7.5, va="bottom")
+        ax.set(xlim=(left, right), ylim=(low, high))
+        ax.legend(frameon=False, loc="lower right", title="large: the last epoch", title_fontsize=9)
+    ax.set(xlabel="KL (nats)", ylabel=r"$\log p(x|z)$ (nats)")
+    return _title(ax, r"$\log p(x|z)$ against KL, epoch by epoch")
 
 
 def plot_prior_samples(ax, model, rows: int = 8, columns: int = 8, seed: int = 0):
@@ -147,7 +195,7 @@ def plot_grid(ax, model, extent: float = 3.0, size: int = 12, plane=None):
 
 
 def nine_panels(model, data, history):
-    """Data, latent space, reconstructions; ELBO, KL, log p(x|z); prior samples, interpolations, grid."""
+    """Data, latent space, reconstructions; ELBO, KL, one against the other; prior samples, interpolations, grid."""
     from matplotlib import pyplot as plt
 
     weight = next(model.parameters())
@@ -159,8 +207,9 @@ def nine_panels(model, data, history):
     plot_data(axes[0, 0], train)
     plot_latent_space(axes[0, 1], model, images, labels, plane=plane)
     plot_reconstructions(axes[0, 2], model, images)
-    for ax, quantity in zip(axes[1], ("elbo", "kl", "log_px"), strict=True):
-        plot_curves(ax, history, quantity)
+    plot_elbo(axes[1, 0], history)
+    plot_curves(axes[1, 1], history, "kl")
+    plot_trade_off(axes[1, 2], history)
     plot_prior_samples(axes[2, 0], model)
     plot_interpolations(axes[2, 1], model, images)
     plot_grid(axes[2, 2], model, plane=plane)
@@ -231,6 +280,19 @@ def _show(ax, images: Tensor, rows: int, columns: int):
     ax.imshow(mosaic.numpy(), cmap="gray_r", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
     return ax
+
+
+def _apart(points: Tensor, distance: float) -> Tensor:
+    """Points `(N, 2)` pushed aside until no two are closer than `distance`, so that their labels can be read."""
+    points = points.clone()
+    for _ in range(100):
+        difference = points[:, None] - points[None]
+        length = difference.norm(dim=-1).clamp(min=1e-6)
+        close = (distance - length).clamp(min=0).fill_diagonal_(0)
+        if close.max() < 1e-3:
+            break
+        points += 0.3 * (close / length).unsqueeze(-1).mul(difference).sum(1)
+    return points
 
 
 def _title(ax, text: str):

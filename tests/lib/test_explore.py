@@ -10,7 +10,9 @@ from PIL import Image
 
 from elbolab.data import Split
 from elbolab.explore import beta_explorer, latent_explorer
+from elbolab.inference import VariationalInference
 from elbolab.models import VariationalAutoencoder
+from elbolab.training import evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +91,11 @@ def test_beta_explorer_shows_the_model_of_the_chosen_beta(split):
     assert len(set(seen)) == 3 and "beta 0.1" in explorer.words and "nats" in explorer.words
     with pytest.raises(ValueError, match="empty"):
         beta_explorer({}, split)
+
+
+def test_beta_explorer_gives_the_numbers_of_the_whole_split():
+    torch.manual_seed(0)
+    many = Split("validation", torch.bernoulli(torch.rand(700, 1, 28, 28)), torch.arange(700) % 4, "static")
+    model = make()
+    elbo = evaluate(model, VariationalInference(), many)["elbo"]
+    assert f"ELBO {elbo:.1f}" in beta_explorer({1.0: model}, many).words

@@ -177,3 +177,33 @@ def test_prior_samples_decode_draws_from_the_prior(ax):
     mosaic = torch.as_tensor(plotting.plot_prior_samples(ax, model, rows=1, columns=4, seed=7).images[0].get_array())
     torch.manual_seed(7)
     torch.testing.assert_close(mosaic.view(8, 4, 8).transpose(0, 1), model.sample_from_prior(4)["px"].mean.detach()[:, 0])
+
+
+def made_up_history(epochs=40):
+    import pandas as pd
+
+    rows = [{"epoch": epoch, "split": split, "kl": 5 - 5 / epoch, "log_px": -135 - 300 / epoch**2 - drop}
+            for epoch in range(1, epochs + 1) for split, drop in (("train", 0.0), ("validation", 7.0))]
+    return pd.DataFrame(rows).assign(elbo=lambda table: table.log_px - table.kl, step=0, loss=lambda table: -table.elbo)
+
+
+def test_elbo_panel_has_a_scale_for_the_late_epochs_and_says_how_far_apart_they_end(ax):
+    plotting.plot_elbo(ax, made_up_history())
+    low, high = ax.get_ylim()
+    assert 7 / (high - low) > 0.4 and "7.0 nats above validation" in ax.get_title() and "below" in ax.get_xlabel()
+
+
+def test_trade_off_draws_lines_along_which_the_elbo_is_the_same(ax):
+    history = made_up_history()
+    plotting.plot_trade_off(ax, history)
+    lines = [line.get_xydata() for line in ax.get_lines() if line.get_color() == "#bbbbbb"]
+    assert lines and all((y1 - x1) == pytest.approx(y2 - x2) for (x1, y1), (x2, y2) in lines)
+    train = ax.get_lines()[0].get_xydata()  # the path, without its first twentieth
+    rows = history[(history["split"] == "train") & (history["epoch"] > 2)]
+    assert train.tolist() == rows[["kl", "log_px"]].to_numpy().tolist()
+
+
+def test_labels_that_would_collide_are_pushed_apart_and_others_stay():
+    points = torch.tensor([[0.0, 0.0], [0.1, 0.0], [0.0, 0.05], [5.0, 5.0]])
+    moved = plotting._apart(points, 1.0)
+    assert torch.pdist(moved).min() > 0.95 and torch.equal(moved[3], points[3])
