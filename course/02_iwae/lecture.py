@@ -147,7 +147,7 @@ plt.show()
 # %% [markdown]
 # **A narrow $q$ fails silently.** The samples that should carry the mean lie where $q$ hardly ever draws. A run without them reports some hundreds of effective samples, as if the answer were good to a few percent, and most of the time it is far too low. The ESS knows only the samples that were drawn.
 #
-# **In one dimension**, then, too wide is the safer mistake: it wastes samples, and the ESS says so. **In many dimensions** we cannot afford it. Lecture 01, section 2, averaged over draws from the prior, which is a very wide $q$, and fell short by hundreds of nats.
+# **In one dimension**, then, too wide is the safer mistake: it wastes samples, and the ESS says so. **In many dimensions** we cannot afford it. Lecture 01, section 2, averaged over draws from the prior, which is a very wide $q$, and with many latents it fell far short.
 #
 # Let $p = \mathcal N(0, I_M)$ and $q = \mathcal N(0, \sigma^2 I_M)$. The weight is now a product over coordinates. If a share $r$ of the samples is left in one coordinate, $r^M$ is left in $M$. How many samples do we need? **About $e^{\mathrm{KL}(p\|q)}$** (Chatterjee & Diaconis 2018). Under $p$,
 # the mean of $\log w$ is $\mathrm{KL}(p\|q)$. Where $\log w$ stays close to this mean, within a few $s$ say, $e^{\mathrm{KL} + t}$ samples with $t$ several times $s$ are enough, and $e^{\mathrm{KL} - t}$ are too few. In our example
@@ -206,13 +206,13 @@ pd.DataFrame(rows).set_index(["σ", "M"]).map("{:,.3g}".format)
 # In one dimension all three widths are fine. In 50, $\sigma = 1.1$ still is; $\sigma = 1.5$ leaves about one effective sample and reports more than ten; $\sigma = 3$ is wrong by dozens of nats. The reported ESS is never below 1, so it cannot show how bad things are: read "a few" as "none". On the right, all settings begin to fail at the same place:
 # where $N$ falls below $e^{\mathrm{KL}(p\|q)}$.
 #
-# So cover $p$, but only just: slightly wider in each coordinate is a cheap insurance, and "when in doubt, wider" is a rule for one dimension.
+# So cover $p$, but only just: slightly wider in each coordinate is cheap insurance, and "when in doubt, wider" is a rule for one dimension.
 #
 # > ⚠ ESS is the *reciprocal* of $\sum \tilde w^2$, with weights that are normalized over the samples of *one* example. $\sum \tilde w^2$ itself lies between 0 and 1 and looks like a share; weights normalized over the batch sum to one, too, but over the wrong thing.
 #
 # <details><summary><b>Check yourself</b>: both densities are normalized, so $\mathbb E_q[w] = \int p = 1$. Does the mean weight of a run give away the narrow $q$, $\sigma = 0.4$?</summary>
 #
-# No. The mean is exactly 1 only on average over all runs. A typical run has about 0.92, and about one run in five is above 1, while the estimate of $\mathbb E[z^2]$ is 40 % too low. The mean weight shows how much of the *mass* of $p$ was found. Here the missing tails hold little of the mass and much of $z^2$.
+# No. The mean is exactly 1 only on average over all runs. A typical run has about 0.92, and about one run in five is above 1, while the typical estimate of $\mathbb E[z^2]$ is 40 % too low. The mean weight shows how much of the *mass* of $p$ was found. Here the missing tails hold little of the mass and much of $z^2$.
 # And with an unnormalized $p$, as in a VAE, the mean weight estimates the unknown $p(x)$, so there is nothing to compare it with.
 # </details>
 #
@@ -247,7 +247,7 @@ columns = {"ELBO": log_w.mean(0), f"L_{K}": importance_weighted_bound(log_w),
 pd.DataFrame({name: value.double().numpy() for name, value in columns.items()}, index=[f"image {n}" for n in range(3)]).round(2)
 
 # %% [markdown]
-# > ⚠ The closed-form KL has no place here. $\log w_k$ belongs to *one* sample; replacing $\log q(z_k|x) - \log p(z_k)$ by its mean gives a number that is no bound.
+# > ⚠ The closed-form KL has no place here. $\log w_k$ belongs to *one* sample; replacing $\log q(z_k|x) - \log p(z_k)$ by its mean gives a number that is not a bound.
 #
 # ## 4 · Folding samples into the batch
 #
@@ -280,11 +280,11 @@ print("unfolded in the wrong order:", merge(z).view(2, 3).T.tolist(), "- the rig
 # $$\log p(x) - \mathcal L_K = -\mathbb E[\log(1 + \delta)] \approx \tfrac12\, \mathbb E[\delta^2] = \frac{1}{2K}\Big(\frac{\mathbb E_q[w^2]}{p(x)^2} - 1\Big)
 #   \approx \frac{1}{2K} \Big(\frac{K}{\mathrm{ESS}} - 1\Big).$$
 #
-# So the gap closes like $1/K$, **under two conditions** (Domke & Sheldon 2018). Weights must not be large too often: they ask for slightly more than a finite variance, a finite $\mathbb E[w^{2 + \alpha}]$ for some $\alpha > 0$. And the mean weight must not be close to 0 too often, because there the logarithm is far below its parabola:
+# So the gap closes like $1/K$, **under two conditions** (Domke & Sheldon 2018). Weights must not be large too often: they ask for slightly more than a finite variance, a finite $\mathbb E[w^{2 + \alpha}]$ for some $\alpha > 0$. And the mean weight must not be close to 0 too often, because there $\log(1 + \delta)$ is far below the parabola:
 # $\mathbb E[1/\hat p_K]$ has to stay bounded as $K$ grows. Where the first condition fails, the gap still closes, but more slowly. Take $p = \mathcal N(0, 1)$ and the narrow $q = \mathcal N(0, \sigma^2)$ of section 2, with $\sigma^2 < \frac12$. Up to logarithms, $P(w > t)$ falls like $t^{-a}$ with
 # $a = 1 / (1 - \sigma^2) < 2$, and the gap like $K^{-(a - 1)}$: for $\sigma = \frac12$ that is $K^{-1/3}$, and halving the gap takes roughly eight times as many samples.
 #
-# All of this can be checked: in the linear-Gaussian VAE of lecture 01, $\log p(x)$ is known. To see small gaps, the right panel averages $\delta - \log(1 + \delta)$ in place of $-\log(1 + \delta)$. As $\delta$ has mean 0, the expectation is the same, and nearly all of the noise cancels.
+# All of this can be checked: in the linear-Gaussian VAE of lecture 01, $\log p(x)$ is known. To see small gaps, the blue dots on the right average $\delta - \log(1 + \delta)$ in place of $-\log(1 + \delta)$. As $\delta$ has mean 0, the expectation is the same, and nearly all of the noise cancels.
 
 # %%
 torch.manual_seed(SEED)
@@ -374,7 +374,7 @@ print("gradient of L_5 in log w_k:", [round(v, 3) for v in gradient.flatten().to
 #
 # ## 7 · A trained model: bounds, ESS, images
 #
-# We return to the model of section 3, with 100 test images. **The test split chooses nothing**: not the number of steps, not the $K$ to train with, not the model. For choices there is the validation split. Test images are looked at once everything is fixed, as it is here.
+# We return to the model of section 3, with 100 test images. **The test split chooses nothing**: not the number of steps, not the $K$ to train with, not the model. For choices there is the validation split. Test images are used only when everything is fixed, as it is here.
 
 # %%
 images = digits.test.images[:100]
@@ -467,7 +467,7 @@ pd.DataFrame(rows).set_index("model").sort_values("test log p(x), 5,000 samples"
 # %% [markdown]
 # ## 9 · From weights to the posterior
 #
-# Draw $K$ candidates from $q$, then one of *them* with probability $\tilde w_k$. This is **sampling-importance-resampling**, SIR for short (Rubin 1988). How is the draw distributed? It is the point $z$ if some candidate is at $z$ and that candidate is chosen. All $K$ candidates are alike, so take $K$ times the case of the first, and average over the $K-1$ others:
+# Draw $K$ candidates from $q$, then one of *them* with probability $\tilde w_k$. This is **sampling-importance-resampling**, SIR for short (Rubin 1988). How is the draw distributed? It lands at $z$ if some candidate lies there and that candidate is chosen. All $K$ candidates are alike, so take $K$ times the case of the first, and average over the $K-1$ others:
 #
 # $$q_K(z|x) = K\; \mathbb E_{z_{2:K}}\!\left[q(z|x)\, \frac{w(z)}{w(z) + \sum_{k=2}^K w_k}\right]
 #   = \mathbb E_{z_{2:K}}\!\left[\frac{p(x, z)}{\hat p_K}\right], \qquad \hat p_K = \frac1K\Big(w(z) + \sum_{k=2}^K w_k\Big) .$$
@@ -531,7 +531,7 @@ pd.DataFrame(rows).set_index("K").round(4)
 # $$\nabla_\phi \mathcal L_K = \mathbb E\Big[\sum_k \tilde w_k\, \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}
 #   - \sum_k \tilde w_k\, \frac{\partial \log q_\phi(z_k|x)}{\partial \phi}\Big] .$$
 #
-# The second sum brings the noise. It is a *score function*: for any $f$ that does not depend on $\phi$, $\mathbb E_q\big[f(z)\, \partial_\phi \log q_\phi(z|x)\big]$ is the gradient of $\mathbb E_q[f(z)]$, and the trick gives the same gradient as $\mathbb E\big[\frac{\partial f}{\partial z} \frac{\partial z}{\partial \phi}\big]$. Here $f$ is $\tilde w_k$ as a function of $z_k$, and
+# The second sum brings the noise. It is a *score function*: for any $f$ that does not depend on $\phi$, $\mathbb E_q\big[f(z)\, \partial_\phi \log q_\phi(z|x)\big]$ is the gradient of $\mathbb E_q[f(z)]$, and the trick gives the same gradient as $\mathbb E\big[\frac{\partial f}{\partial z} \frac{\partial z}{\partial \phi}\big]$. Here $f$ is $\tilde w_k$ as a function of $z_k$, with everything else in it held fixed, and
 #
 # $$\frac{\partial \tilde w_k}{\partial z_k} = \tilde w_k\,(1 - \tilde w_k)\, \frac{\partial \log w_k}{\partial z_k} .$$
 #
@@ -564,10 +564,8 @@ def encoder_gradients(objective):
 def decoder_gradients(num_samples):
     """d L_K / d log sigma_x of each copy: sum_k w~_k d log p(x|z_k) / d log sigma_x, (copies, 1)."""
     with torch.no_grad():
-        outputs = leaning(copies, num_samples=num_samples)
-        z = outputs["z"] if num_samples > 1 else outputs["z"].unsqueeze(0)
-        px = leaning.observation_model(z)
-        log_w = px.log_prob(copies).sum(-1) + (outputs["pz"].log_prob(z) - outputs["qz"].log_prob(z)).sum(-1)
+        outputs = VariationalInference(num_samples=num_samples)(leaning, copies)[2]
+        px, log_w = outputs["px"], outputs["log_w"]  # log_w: (K, copies)
         slope = (((copies - px.mean) / px.stddev).square() - 1).sum(-1)
         return (normalized_weights(log_w) * slope).sum(0).unsqueeze(1)
 
@@ -604,7 +602,7 @@ plt.show()
 #
 # ## 11 · VAE and IWAE, side by side
 #
-# A latent is **active** if its posterior mean moves from image to image: $\operatorname{Var}_x\big[\mathbb E_q[z_m]\big] > 0.01$ (Burda et al. 2016). Which objective makes more use of its latents? We compare three models that ship with the library. They have the same architecture, with 50 latents, and were trained for about an hour each. For contrast, a fourth is trained here on $\mathcal L_5$, but for 1,500 steps only.
+# A latent is **active** if its posterior mean moves from image to image: $\operatorname{Var}_x\big[\mathbb E_q[z_m]\big] > 0.01$ (Burda et al. 2016). Which objective leads to more active latents? We compare three models that ship with the library. They have the same architecture, with 50 latents, and were trained for about an hour each. For contrast, a fourth is trained here on $\mathcal L_5$, but for 1,500 steps only.
 #
 # We also look at how wide $q$ is. Along one latent $z_m$, the posterior near the mean of $q$ falls off with the curvature $h_m = -\partial^2 \log p(x, z) / \partial z_m^2$. A Gaussian with this curvature has standard deviation $1/\sqrt{h_m}$, so $\sigma_m \sqrt{h_m}$ is the width of $q$ in units of the posterior's own. The ELBO wants about 1 (at its optimum $1/\sigma_m^2$ is the mean of $h_m$ under $q$).
 
@@ -633,8 +631,9 @@ for name in ("vae-1", "iwae-5", "iwae-50"):
     with torch.no_grad():
         widths[name] = relative_width(trained, digits.validation.images[:100].double(), activity[name] > 0.01)
     test_log_px = metrics["test log p(x), 5,000 samples"]
-    rows.append({"model": name, "active units": units, "last active": cliff[0].item(), "next": cliff[1].item(), "relative width, median": widths[name].median().item(),
-                 "test ELBO": metrics["test elbo"], "test log p(x)": test_log_px, "gap": test_log_px - metrics["test elbo"]})
+    cost = (0.5 * (widths[name].square() - 1) - widths[name].clamp(min=1e-3).log()).sum(0).mean().item()  # KL of Gaussians, width against 1
+    rows.append({"model": name, "active": units, "last active": cliff[0].item(), "next": cliff[1].item(), "width, median": widths[name].median().item(),
+                 "nats for width": cost, "test ELBO": metrics["test elbo"], "test log p(x)": test_log_px, "gap": test_log_px - metrics["test elbo"]})
 units, activity["begun"] = active_units(beginner, digits.validation.images)
 print(f"after 1,500 steps: {units} of 50 latents above the line, the lowest at {activity['begun'].min():.3f}")
 pd.DataFrame(rows).set_index("model").round(4)
@@ -659,11 +658,11 @@ axes[1].legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# **Trained models have a cliff.** At its edge the variance drops by a factor of a hundred or more, so the count does not depend on where exactly the line is: 15 active latents for the VAE, 20 and 22 for the IWAEs. After 1,500 steps there is no cliff down to the line yet, and all latents count as active. So count active units at the end of a long training.
+# **Trained models have a cliff.** At its edge the variance drops by a factor of a hundred or more, so the count does not depend on where exactly the line is: 15 active latents for the VAE, 20 and 22 for the IWAEs. After 1,500 steps no cliff reaches down to the line, and all latents count as active. So count active units at the end of a long training.
 # (The trainings in the exercises are short.)
 #
-# **And the IWAEs have a wider $q$.** The width of the VAE's $q$ is close to that of the posterior. In a typical latent the IWAEs are wider by about 10 % and 30 %, because a few good samples among 5 or 50 are enough. Over twenty latents this adds up, as section 2 showed, and a single draw from such a $q$ is a poor one. So the gap between the ELBO and log p(x) grows down the table.
-# `iwae-50` has the lowest ELBO of the three, and a better log p(x) than `vae-1`.
+# **And the IWAEs have a wider $q$.** The width of the VAE's $q$ is close to that of the posterior. In a typical latent the IWAEs are wider by about 10 % and 30 %, because a few good samples among 5 or 50 are enough. The ELBO pays for that: two Gaussians whose widths have the ratio $\rho$ are $\frac12(\rho^2 - 1) - \log \rho$ nats apart, in each latent. Summed over the active latents that is about 0.2, 1 and 4 nats.
+# The gap between log p(x) and the ELBO grows by more than this, from 4 to 13 nats. The rest is a matter of shape and place: $\mathcal L_K$ does not push the model towards posteriors that a diagonal Gaussian fits. So `iwae-50` has the lowest ELBO of the three, and still a better log p(x) than `vae-1`.
 #
 # <details><summary><b>Check yourself</b>: somebody reports $\mathcal L_{50}$ for an IWAE and the ELBO for a VAE, and concludes that the IWAE is better. What is wrong?</summary>
 #
@@ -710,10 +709,10 @@ with torch.no_grad():
     log_q = qz.log_prob(torch.cartesian_prod(second, first).flip(1)).sum(1).view_as(log_posterior)
     w = (log_posterior - log_q).exp()  # w / p(x) at each place of the grid
 
-    many = 50_000
-    z = qz.sample((many,))  # (many, 1, 2)
-    log_w = torch.cat([plane.observation_model(part).log_prob(x).flatten(2).sum(-1) for part in z.split(2000)])
-    log_w = log_w + (plane.prior(1).log_prob(z) - qz.log_prob(z)).sum(-1) - log_px  # (many, 1): log of w / p(x)
+    many, candidates = 50_000, VariationalInference(num_samples=2000)
+    parts = [candidates(plane, x)[2] for _ in range(many // 2000)]  # each with the samples "z" and their "log_w"
+    z, log_w = (torch.cat([part[name] for part in parts]) for name in ("z", "log_w"))  # (many, 1, 2) and (many, 1)
+    log_w = log_w - log_px  # log of w / p(x)
 
 counts, rows, laws, clouds = [1, 5, 50, 500], [], [], []
 for k in counts:
@@ -767,14 +766,15 @@ fig.suptitle("one Gaussian, and what its weights know (bounds relative to log p(
 plt.show()
 
 # %% [markdown]
-# The encoder's Gaussian cannot lean. Fifty weighted candidates from it can, and almost nothing of the gap is left.
-#
+# The encoder's Gaussian cannot lean. A weighted draw from fifty of its samples does, and hardly anything of the gap is left.
+
+# %% [markdown]
 # ## Further reading
 #
 # - Burda, Grosse & Salakhutdinov (2016), *Importance Weighted Autoencoders*, ICLR. [arXiv:1509.00519](https://arxiv.org/abs/1509.00519). Sections 5 to 8, 11.
 # - Domke & Sheldon (2018), *Importance Weighting and Variational Inference*, NeurIPS. [arXiv:1808.09034](https://arxiv.org/abs/1808.09034). The gap and its conditions, section 5; also section 9.
 # - Chatterjee & Diaconis (2018), *The Sample Size Required in Importance Sampling*, Annals of Applied Probability 28(2), 1099–1135. [arXiv:1511.01437](https://arxiv.org/abs/1511.01437). Section 2.
-# - Rubin (1988), *Using the SIR Algorithm to Simulate Posterior Distributions*, in Bernardo, DeGroot, Lindley & Smith (eds.), Bayesian Statistics 3, Oxford University Press, 395–402. Section 9.
+# - Rubin (1988), *Using the SIR Algorithm to Simulate Posterior Distributions*, in Bernardo, DeGroot, Lindley & Smith (eds.), Bayesian Statistics 3, Oxford University Press, 395–402; and, easier to find, Smith & Gelfand (1992), *Bayesian Statistics without Tears: A Sampling–Resampling Perspective*, The American Statistician 46(2), 84–88. [doi:10.1080/00031305.1992.10475856](https://doi.org/10.1080/00031305.1992.10475856). Section 9.
 # - Cremer, Morris & Duvenaud (2017), *Reinterpreting Importance-Weighted Autoencoders*, ICLR workshop. [arXiv:1704.02916](https://arxiv.org/abs/1704.02916). Section 9.
 # - Rainforth et al. (2018), *Tighter Variational Bounds are Not Necessarily Better*, ICML. [arXiv:1802.04537](https://arxiv.org/abs/1802.04537). Section 10.
 # - Tucker, Lawson, Gu & Maddison (2019), *Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives*, ICLR. [arXiv:1810.04152](https://arxiv.org/abs/1810.04152). Section 10.

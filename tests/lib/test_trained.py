@@ -122,3 +122,12 @@ def test_what_lecture_02_says_of_rows_with_as_many_epochs(iwae, vae):
     """The IWAE's log p(x) is ahead by 0.9 nats or more."""
     theirs, ours = (trained.card(name)["metrics"]["test log p(x), 5,000 samples"] for name in (vae, iwae))
     assert ours > theirs + 0.9
+
+
+def test_what_lecture_02_says_of_active_units_and_gaps():
+    """15, 20 and 22 active units; the gap between log p(x) and the ELBO grows from the VAE to the IWAEs, from 4 to 13 nats."""
+    metrics = [trained.card(name)["metrics"] for name in ("vae-1", "iwae-5", "iwae-50")]
+    assert [m["active units"] for m in metrics] == [15, 20, 22]
+    assert [round(m["test log p(x), 5,000 samples"] - m["test elbo"]) for m in metrics] == [4, 7, 13]
+    assert metrics[2]["test elbo"] == min(m["test elbo"] for m in metrics)
+    assert metrics[2]["test log p(x), 5,000 samples"] > metrics[0]["test log p(x), 5,000 samples"]
