@@ -155,11 +155,11 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
 for value, color in ((0.5, GREY), (0.8, BLUE), (0.98, ORANGE)):
     axes[0].plot(grey, value**grey * (1 - value) ** (1 - grey), color=color, label=rf"$\pi$ = {value}")
 axes[0].axhline(1, color="black", lw=0.8, ls=":")
-axes[0].set(xlabel="gray value x", ylabel="“density” of x", ylim=(0, 1.08), title="never above 1 on [0, 1] ...")
-axes[0].legend()
+axes[0].set(xlabel="gray value x", ylabel="“density” of x", ylim=(0, 1.3), title="never above 1 on [0, 1] ...")
+axes[0].legend(loc="upper center", ncols=3, fontsize=9, frameon=False)
 axes[1].plot(pi, area, color=BLUE)
 axes[1].axhline(1, color="black", lw=0.8, ls=":")
-axes[1].set(xlabel=r"$\pi$", ylabel="area under it", ylim=(0, 1.08), title="... so its area is not 1")
+axes[1].set(xlabel=r"$\pi$", ylabel="area under it", ylim=(0, 1.3), title="... so its area is not 1")
 plt.show()
 
 # %% [markdown]
@@ -1041,9 +1041,9 @@ beta_explorer(models_by_beta, data_ten.validation)
 
 # %% [markdown]
 # In the picture, the upper row shows images with their reconstructions, the lower row samples from the prior. With a
-# small $\beta$ the reconstructions are sharp and the KL is large, and many of the prior samples are no digits. With a large $\beta$
-# the KL falls to zero, the latents switch off, and every image gets the same gray mean. The best ELBO belongs to the
-# model that was trained for it.
+# small $\beta$ the reconstructions are sharp and the KL is large, and many of the prior samples are no digits. With a
+# large $\beta$ the KL falls to zero, the latents switch off, and every image gets the same gray mean. The best ELBO
+# belongs to the model that was trained for it.
 #
 # **A knob that moves: KL warm-up.** A latent that is switched off early in training may never come back. One remedy is
 # to start with $\beta = 0$ and let it rise to 1 over the first epochs (Bowman et al. 2016, for sentences; Sønderby et al.

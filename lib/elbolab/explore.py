@@ -134,7 +134,7 @@ def _draw_all_betas(models, split, numbers):
         images = split.images.to(next(model.parameters()))
         plotting.plot_reconstructions(top, model, images, rows=3, columns=6)
         plotting.plot_prior_samples(bottom, model, rows=6, columns=6)
-        top.set_title(f"$\\beta$ = {beta:g}\nELBO {numbers[beta]['elbo']:.1f} nats", fontsize=10)
+        top.set_title(f"$\\beta$ = {beta:g}\nELBO ${numbers[beta]['elbo']:.1f}$ nats", fontsize=10)
         bottom.set_title("")
     axes[0, 0].set_ylabel("x, and its reconstruction below")
     axes[1, 0].set_ylabel("samples from the prior")
