@@ -752,7 +752,7 @@ plt.show()
 # ### Exercise 7a: too good a gradient
 # Difficulty: ●●○ · Time: 8 min · Points: 3
 #
-# A public tutorial trains this very model with Gumbel-softmax. Its log ends with a loss of 205 to 215 and reports, proudly, a gradient variance of $10^{-14}$, while the score function has a variance many orders of magnitude larger and a loss of about 190.
+# You train this very model with Gumbel-softmax. The log ends with a loss of 205 to 215 and a gradient variance of $10^{-14}$. The score function, in another run, has a variance that is many orders of magnitude larger and a loss of about 190.
 # (i) What has happened to the model? Which number, had it been logged, would have said so, and what would it have been? (ii) Why is the variance so small? (iii) Name one cure, and say why it works.
 #
 # === BEGIN MARK SCHEME ===

@@ -64,35 +64,43 @@ def race_table(race: dict, pixels: str = "grey", wrt: str = "logits"):
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def plot_race(race: dict, pixels: str = "grey", wrt: str = "logits"):
-    """One figure: the exact bound against codes decoded; information, squared bias and variance against training steps.
+def plot_race(race: dict, pixels: str = "grey", wrt: str = "logits", estimators=None):
+    """One figure: exact ELBO and log p(x) against codes decoded; information, squared bias and variance against training steps.
 
     A line is the mean over the seeds (for bias and variance the median); its band reaches from the lowest to the highest.
     Bias is drawn where its 95 % interval lies above 0 for most seeds, so that gaps mean: none seen.
+
+    Arguments:
+        estimators: keys of `ESTIMATORS` to draw; None for all that the race has. More than six lines are hard to tell apart.
     """
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
-    runs = _by_estimator(race, pixels)
-    _plot_bound(axes[0, 0], runs)
-    _plot_information(axes[0, 1], runs)
-    _plot_statistic(axes[1, 0], runs, "bias_squared", wrt, "squared bias of the gradient (a gap: none seen)")
-    _plot_statistic(axes[1, 1], runs, "variance", wrt, "variance of the gradient")
+    if unknown := set(estimators or ()) - set(ESTIMATORS):
+        raise ValueError(f"plot_race: no estimator is called {sorted(unknown)[0]!r}; there are: {', '.join(ESTIMATORS)}.")
+    runs = {name: found for name, found in _by_estimator(race, pixels).items() if estimators is None or name in estimators}
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7.6), layout="constrained")
+    _plot_bound(axes[0, 0], runs, "elbo", "$-$ELBO, exact, validation images")
+    _plot_bound(axes[0, 1], runs, "log_px", "$-$log p(x), exact, validation images")
+    _plot_information(axes[0, 2], runs)
+    _plot_statistic(axes[1, 0], runs, "bias_squared", wrt, "squared bias of the gradient\n(a gap: none seen)")
+    _plot_statistic(axes[1, 1], runs, "variance", wrt, "variance of the gradient\n")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    axes[1, 2].remove()
+    place = {"loc": "center", "bbox_to_anchor": (0.84, 0.25)}
+    figure.legend(handles, labels, **place, frameon=False, fontsize=10, title="over the seeds: middle and range")
     return figure
 
 
-def _plot_bound(ax, runs: dict):
-    """-ELBO on the validation images, exact, against the codes that the decoder was asked about."""
+def _plot_bound(ax, runs: dict, quantity: str, title: str):
+    """-ELBO or -log p(x) on the validation images, exact, against the codes that the decoder was asked about."""
     for name, found in runs.items():
         codes = [step * found[0]["codes_a_step"] for step in found[0]["step"][1:]]
-        _band(ax, name, codes, [[-value for value in run["elbo"][1:]] for run in found])
+        _band(ax, name, codes, [[-value for value in run[quantity][1:]] for run in found])
     level = _mean([run["no_latent"] for found in runs.values() for run in found])
     ax.axhline(level, color="#777777", linewidth=1)
     ax.text(0.99, level + 0.8, "no latent at all", transform=ax.get_yaxis_transform(), ha="right", fontsize=9, color="#555555")
-    ax.set(xscale="log", xlabel="codes decoded", ylabel="nats", ylim=(None, level + 12))
-    return _finish(ax, "$-$ELBO, exact, validation images")
+    ax.set(xscale="log", xlabel="codes decoded", ylabel="nats (lower is better)", ylim=(None, level + 12))
+    return _finish(ax, title)
 
 
 def _plot_information(ax, runs: dict):
@@ -113,8 +121,8 @@ def _plot_statistic(ax, runs: dict, quantity: str, wrt: str, title: str):
             values = _seen(values, lows) if values[0] else []
         if values and any(not math.isnan(v) for value in values for v in value):
             _band(ax, name, found[0]["step"], values, _median)
-    ax.set(xlabel="training steps", ylabel="relative to the exact gradient's squared length", yscale="log")
-    return _finish(ax, f"{title}, with respect to the {wrt}")
+    ax.set(xlabel="training steps", ylabel="relative to ‖exact gradient‖²", yscale="log")
+    return _finish(ax, title.replace("gradient", f"gradient w.r.t. the {wrt}"))
 
 
 def _seen(values: list, lows: list) -> list:
