@@ -51,12 +51,19 @@ def well_shaped(found: dict[str, Any]) -> bool:
 
 def probe_kind(student: Any, inputs: dict[str, Any], event_shape: tuple[int, ...]) -> dict[str, Any]:
     model, x = RecordingVAE(inputs["weights"], event_shape), inputs["x"].unflatten(1, event_shape)
-    objects = [student(case["beta"]) for case in inputs["calls"]]
+    objects = [with_beta(student, case["beta"]) for case in inputs["calls"]]
     outputs = {}
     for name in inputs["rounds"]:
         with known_state(inputs["seed"]):
             outputs[name] = [record(vi, model, x[: case["examples"]], case) for vi, case in zip(objects, inputs["calls"])]
     return outputs
+
+
+def with_beta(student: Any, beta: float) -> Any:
+    try:
+        return student(beta)
+    except TypeError:
+        return student(beta=beta)
 
 
 def record(vi: Any, model: RecordingVAE, x: Tensor, case: dict[str, Any]) -> dict[str, Any]:
