@@ -430,7 +430,7 @@ plt.show()
 #
 # $$\mathbb E\big[f(b)\, \nabla \log q(b)\big] = \mathbb E\big[(f(b) - \eta f(z))\, \nabla \log q(b)\big] + \eta\, \mathbb E\big[f(z)\, \nabla \log q(b)\big].$$
 #
-# The last term is what we need to know, and better than as it stands, for it is as noisy as what we started with.
+# We need a better way to compute the last term: as it stands, it is as noisy as what we started with.
 #
 # **Step 2: write the mean of f(z) in two ways.** As a reparameterized expectation its gradient is $\nabla\, \mathbb E[f(z)] = \mathbb E[\nabla f(z)]$. But we can also draw the code first and then $z$ *given* the code. Call a sample drawn in this order $\tilde z$; it has the same law. Then $\mathbb E[f(z)] = \sum_b q(b)\, \mathbb E[f(\tilde z) \mid b]$, and the product rule gives
 #
@@ -459,7 +459,7 @@ plt.show()
 # **Two ways to use it.** So far $\tilde z$ is a *second* sample, drawn afresh given $b$. The library's `rebar` draws none: $z$ itself is a sample of its law given $b$, so it takes $\tilde z = z$ (the two are *coupled*) and saves a decoder call. The values are then equal, and the gradients are not: along $z$, $\partial(-\log T_c) / \partial \log p_c = 1$ for every clock;
 # along $\tilde z$ it is 0 for the winner and $1 - \tilde T_k / \tilde T_c$ for the others, because the wait for the first ring does not depend on the logits. All expectations above stay as they are. RELAX (Grathwohl et al. 2018) goes further and trains the control variate.
 #
-# Let us check with one latent of two classes, where no random number is needed. Here $z = \sigma\big((a + \log\tfrac{u}{1-u})/\tau\big)$ says how much of class 1 there is, $b = 1$ if $u > 1 - \sigma(a)$, and given $b$, $u$ is uniform over its part of the unit interval. So each expectation is a sum over $b$ and an integral over that part.
+# Let us check with one latent of two classes, where no random number is needed. Here $z = \sigma\big((a + \log\tfrac{u}{1-u})/\tau\big)$ says how much of class 1 there is, $b = 1$ if $u > 1 - \sigma(a)$, and given $b$, $u$ is uniform over its part of the unit interval. (This draws from the same law as the clocks with another formula; the derivation allows any.) So each expectation is a sum over $b$ and an integral over that part.
 
 # %%
 def smooth_cost(z):
@@ -634,7 +634,7 @@ if {"score function, 1 sample", "RLOO, 2 samples", "Gumbel-softmax, τ = 0.5"} <
 # - **Bias or variance?** The score function alone has no bias and does not get far. Gumbel-softmax gets far with one relaxed sample; the price is the bias that the figure's lower left panel shows, and a falling temperature pays some of it back.
 # - **Which number do you want?** VIMCO has one of the worse values of −ELBO, 156.08, and the best −log p(x) of all, 138.66 (enumeration: 144.76 and 142.57). It trains another bound, under which $q$ may be wide: its KL is only 3.45. Use VIMCO if you want a good model, and judge it by log p(x).
 # - **A small variance is not a merit in itself.** A gradient that is always zero has none. The smallest variances of this race at the end of training, apart from enumeration's, belong to runs that failed: see below.
-# - **Look at the code**, and not at the loss alone: how much does $z$ say about $x$?
+# - **Look at the code**, and not only at the loss: how much does $z$ say about $x$?
 #
 # ### Collapse has two faces
 #
@@ -659,7 +659,7 @@ shown(pd.DataFrame(found, columns=names).set_index("seed"))
 
 # %% [markdown]
 # Some show the *second* face: a KL of log 100, its largest value, no information, and practically no variance. The others escaped, and only their random numbers differ. So one run says little about an estimator, and the mean over such seeds describes none of them.
-# Next to it, three related settings ("collapsed" counts the seeds with less than 0.1 nats of information):
+# The next table puts three related settings beside it ("collapsed" counts the seeds with less than 0.1 nats of information):
 
 # %%
 alike = ("Gumbel-softmax, τ = 1, torch's initialization", "Gumbel-softmax, τ = 1", "Gumbel-softmax, τ = 1 to 0.3", "enumeration, torch's initialization")
