@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from autograder.drawing import Sketch
 from autograder.exercises.exercise import Exercise
 
-__all__ = ["RIGHT", "YOURS", "bars", "furthest", "picture_of"]
+__all__ = ["RIGHT", "YOURS", "bars", "furthest", "histogram", "picture_of"]
 
 # Apart for the color-blind (Okabe and Ito 2008).
 YOURS, RIGHT = "#0072b2", "#d55e00"
@@ -44,3 +45,18 @@ def furthest(ax: Any, got: Tensor, right: Tensor, across: str, up: str) -> str:
     bars(ax, got[row], right[row], across, up)
     numbers = [", ".join(f"{float(v):.3g}" for v in values[row]) for values in (got, right)]
     return f"{up[0].upper()}{up[1:]}, by {across}. Yours: {numbers[0]}. Right: {numbers[1]}."
+
+
+def histogram(ax: Any, got: Tensor, right: Tensor, across: str) -> str:
+    """How yours are spread, beside how the right ones are; the same in words."""
+    if got.numel() < 2 or not got.isfinite().all():
+        raise ValueError("nothing to draw")
+    got, right = got.double().flatten(), right.double().flatten()
+    ends = torch.cat([got, right]).quantile(torch.tensor([0.005, 0.995], dtype=torch.float64))
+    bins = torch.linspace(*ends.tolist(), 60).tolist()
+    ax.hist(right, bins, density=True, color=RIGHT, alpha=0.5, label="right")
+    ax.hist(got, bins, density=True, histtype="step", color=YOURS, label="yours")
+    ax.set(xlabel=across, ylabel="density")
+    ax.legend(fontsize=7, loc="upper right")
+    said = [f"mean {float(values.mean()):.3f} and standard deviation {float(values.std()):.3f}" for values in (got, right)]
+    return f"Yours have {said[0]}; right are {said[1]}."

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, run
 from autograder.exercises.laws import close, general, shown
-from autograder.exercises.pictures import RIGHT, YOURS
+from autograder.exercises.pictures import histogram
 from autograder.units.discrete import PREAMBLE, probes
 from autograder.units.discrete.estimates import TILE, averages
 
@@ -173,17 +173,10 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """The likeliest class's entry of samples, yours and right ones, in log-odds, where neither end is a spike."""
-    likeliest, above = inputs["problems"][0]["few"][0, 0].argmax(), []
-    for label, color, found in (("yours", YOURS, outputs), ("right", RIGHT, run(EXERCISES[0], SOLUTION, inputs))):
-        odds = found["problems"][0]["draws"][:, :, ::2, 0, likeliest].flatten().clamp(0, 1).logit().clamp(-15, 15)
-        if odds.isnan().any():
-            raise ValueError("nothing to draw")
-        ax.hist(odds.numpy(), bins=60, range=(-15, 15), density=True, histtype="step", color=color, label=label)
-        above.append(100 * float((odds > 0).double().mean()))
-    ax.set_xlabel(f"log-odds of the likeliest class in a sample, temperature {inputs['problems'][0]['temperature']:.2g}")
-    ax.set_ylabel("density")
-    ax.legend()
-    return f"The likeliest class has more than one half in {above[0]:.0f} % of your samples, and in {above[1]:.0f} % of right ones."
+    problem, both = inputs["problems"][0], (outputs, run(EXERCISES[0], SOLUTION, inputs))
+    likeliest = problem["few"][0, 0].argmax()
+    odds = [found["problems"][0]["draws"][:, :, ::2, 0, likeliest].clamp(0, 1).logit().clamp(-15, 15) for found in both]
+    return histogram(ax, *odds, f"log-odds of the likeliest class in a sample, temperature {problem['temperature']:.2g}")
 
 
 EXERCISES = (

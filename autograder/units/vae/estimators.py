@@ -9,8 +9,8 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, run, wrapped
 from autograder.exercises.laws import Summary, agree
+from autograder.exercises.pictures import histogram
 from autograder.units.vae import PREAMBLE
-from autograder.units.vae.noise import histogram
 from autograder.units.vae.probes import probe_estimator
 
 PATHWISE = '''\

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, failed, passed
 from autograder.exercises.laws import close, untouched
+from autograder.exercises.pictures import histogram
 from autograder.units.vae import PREAMBLE
 from autograder.units.vae.gaussian import SHARED, SOLUTION, VARIANTS, draw_parameters
-from autograder.units.vae.noise import LEVELS, histogram, noise
+from autograder.units.vae.noise import LEVELS, noise
 from autograder.units.vae.probes import probe_rsample
 
 CALLS, FEW = 48, 12  # of each of two instances; the fewer rule out most of the mistakes that it is not

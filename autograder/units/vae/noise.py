@@ -1,4 +1,4 @@
-"""The noise in samples of a Gaussian: is it N(0, 1), and is it new for each element and in each call? And the picture of random numbers."""
+"""The noise in samples of a Gaussian: is it N(0, 1), and is it new for each element and in each call?"""
 
 import math
 from functools import cached_property
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from autograder.exercises.laws import SIGMAS, Summary
-from autograder.exercises.pictures import RIGHT, YOURS
 
 # One level of log_sigma for each column: narrow enough for sigma + 1e-3 to show, and inside any clamp at +-10.
 LEVELS = (-5.3, -3.0, -1.5, -0.7, 0.6, 1.4)
@@ -90,18 +89,3 @@ def noise(outputs: dict[str, Any]) -> Noise:
     if "noise" not in outputs:
         outputs["noise"] = Noise(outputs["draws"], *outputs["given"].values())
     return outputs["noise"]
-
-
-def histogram(ax: Any, got: Tensor, right: Tensor, across: str) -> str:
-    """How yours are spread, beside how the right ones are; the same in words."""
-    if got.numel() < 2 or not got.isfinite().all():
-        raise ValueError("nothing to draw")
-    got, right = got.double().flatten(), right.double().flatten()
-    ends = torch.cat([got, right]).quantile(torch.tensor([0.005, 0.995], dtype=torch.float64))
-    bins = torch.linspace(*ends.tolist(), 60).tolist()
-    ax.hist(right, bins, density=True, color=RIGHT, alpha=0.5, label="right")
-    ax.hist(got, bins, density=True, histtype="step", color=YOURS, label="yours")
-    ax.set(xlabel=across, ylabel="density")
-    ax.legend(fontsize=7, loc="upper right")
-    said = [f"mean {float(values.mean()):.3f} and standard deviation {float(values.std()):.3f}" for values in (got, right)]
-    return f"Yours have {said[0]}; right are {said[1]}."
