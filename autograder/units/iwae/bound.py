@@ -3,10 +3,10 @@
 from functools import partial
 
 from autograder.exercises.exercise import Edit, Exercise, Mistake, Way, applied, body, wrapped
+from autograder.exercises.laws import general
 from autograder.units.iwae import PREAMBLE, log_weights, probes
-from autograder.units.iwae.folding import LOG_W, REDUCED
 from autograder.units.iwae.laws import gradient, samples, value
-from autograder.units.iwae.log_weights import IN_WEIGHTS, RESULT
+from autograder.units.iwae.log_weights import IN_WEIGHTS, LOG_W, RESULT
 from autograder.units.iwae.sampled import brief, draw_sampled, log_mean_exp, picture, replay
 
 SOLUTION = '''\
@@ -51,13 +51,8 @@ DREG = body(
     "return (torch.logsumexp(log_w, dim=0) - math.log(num_samples)).detach() + weighted - weighted.detach()")
 
 MISTAKES = (
-    *(Mistake(m.name, m.title, m.advice, *map(inlined, m.ways)) for m in IN_WEIGHTS if m.name != "wrong_with_many_samples"),
-    Mistake("wrong_with_many_samples", *next((m.title, m.advice) for m in IN_WEIGHTS if m.name == "wrong_with_many_samples"),
-            ended("parts = [torch.logsumexp(part, dim=0) - math.log(len(part)) for part in log_w.split(64)]",
-                  "torch.stack(parts).mean(dim=0)"),
-            inlined(("z = qz.rsample((num_samples,))", "z = qz.rsample((min(num_samples, 100),))"))),
-    Mistake("bits_for_nats", "The result is in bits; nats are asked for.", "Do not divide by log 2.",
-            (RETURN, f"({RETURN}) / math.log(2)")),
+    *(Mistake(m.name, m.title, m.advice, *map(inlined, m.ways)) for m in IN_WEIGHTS),
+    *general("bits_for_nats"),
     Mistake("mean_of_logs", "This is the mean of the logarithms, which is the ELBO; the logarithm of the mean is asked for.",
             "L_K = log (1/K) sum_k w_k. The logarithm comes last: logsumexp(log_w, dim=0) - log K.", (RETURN, "log_w.mean(dim=0)"),
             parts("log_px.sum(-1).mean(0)", "0.5 * (qz.sigma**2 + qz.mu**2 - 1 - 2 * qz.log_sigma).sum(-1)")),
@@ -163,19 +158,11 @@ MISTAKES = (
 )
 
 VARIANTS = {f"{name} (log-weights)": body(SOLUTION, *lines, f"return {RETURN}") for name, lines in LOG_W.items()}
-VARIANTS |= {f"{name} (reduction)": ended(*lines) for name, lines in REDUCED.items()}
 VARIANTS |= {
+    "the maximum by hand": ended("m = log_w.max(dim=0).values.detach()", "m + (log_w - m).exp().mean(dim=0).log()"),
+    "a surrogate with the bound's value": surrogate("(torch.softmax(log_w, dim=0).detach() * log_w).sum(dim=0)"),
     "the DReG gradient with the bound's value": DREG,
     "more arguments": ("num_samples: int)", "num_samples: int = 5, beta: float = 1.0, **options)"),
-    "vmap over the examples, and over nothing else": body(
-        SOLUTION, "def one(image):", "    mu, log_sigma = model.encoder(image.flatten()).chunk(2)",
-        "    epsilon = torch.randn(num_samples, len(mu))", "    z = mu + log_sigma.exp() * epsilon", "    logits = model.decoder(z)",
-        "    log_px = (image.flatten() * logits - nn.functional.softplus(logits)).sum(1)",
-        "    return torch.logsumexp(log_px + (0.5 * epsilon**2 - 0.5 * z**2 + log_sigma).sum(1), 0) - math.log(num_samples)",
-        "return torch.vmap(one, randomness='different')(x)"),
-    "the library's objective, one example at a time": body(
-        SOLUTION, "vi = elbolab.inference.VariationalInference(num_samples=num_samples)",
-        "return torch.stack([-vi(model, one.unsqueeze(0))[0] for one in x])"),
 }
 
 HINTS = (

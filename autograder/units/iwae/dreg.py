@@ -1,6 +1,6 @@
 """Exercise 2k, optional: a surrogate with the doubly reparameterized gradient."""
 
-from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, double, failed, passed, run, wrapped
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, double, failed, passed, run, wrapped
 from autograder.units.iwae import PREAMBLE, probes
 from autograder.units.iwae.laws import CLOSE, directions, distance
 from autograder.units.iwae.sampled import calls_of, draw_sampled, replay
@@ -56,17 +56,10 @@ MISTAKES = (
             "Only the weights and q's parameters in log q are stopped; z keeps its gradient.", wrapped("value.detach()")),
 )
 
-HOOKED = "z.register_hook(lambda grad: weights.unsqueeze(-1) * grad)"
 VARIANTS = {
-    "a hook on z": (f"return {RESULT}", f"{HOOKED}\n    return (weights * log_w).sum(0)"),
+    "a hook on z": (f"return {RESULT}",
+                    "z.register_hook(lambda grad: weights.unsqueeze(-1) * grad)\n    return (weights * log_w).sum(0)"),
     "the mean over the batch": MEAN,
-    "weights from another pass without graph": body(
-        SOLUTION, "qz = model.posterior(x)", "z = qz.rsample((num_samples,))", "with torch.no_grad():",
-        "    log_px = model.observation_model(z).log_prob(x).flatten(2).sum(-1)",
-        "    weights = (log_px + (model.prior(len(x)).log_prob(z) - qz.log_prob(z)).sum(-1)).softmax(0)",
-        "stopped = Normal(qz.mu.detach(), qz.sigma.detach())",
-        "log_p = model.observation_model(z).log_prob(x).flatten(2).sum(-1) + model.prior(len(x)).log_prob(z).sum(-1)",
-        "return (weights**2 * (log_p - stopped.log_prob(z).sum(-1))).sum(0)"),
 }
 
 HINTS = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
+from autograder.exercises.exercise import Behavior, Edit, Exercise, Finding, Mistake, Seen, failed, passed, wrapped
 from autograder.units.iwae import PREAMBLE, probes
 from autograder.units.iwae.laws import samples_fault, value
 from autograder.units.iwae.sampled import Sampled, brief, calls_of, draw_model, is_constant, liked, log_mean_exp, replay
@@ -154,18 +154,8 @@ MISTAKES = (
             "Nothing is trained here. Without torch.no_grad() every chunk's activations stay in memory.", ("@torch.no_grad()\n", "")),
 )
 
-PIECE = "model.observation_model(z).log_prob(x).flatten(2).sum(-1) + (model.prior(len(x)).log_prob(z) - qz.log_prob(z)).sum(-1)"
 VARIANTS = {
     "a list of logarithms": listed(SUM, "torch.logsumexp(torch.stack(parts), 0) - math.log(num_samples)"),
-    "all latents first, log-weights kept": body(
-        SOLUTION, "with torch.inference_mode():", "    qz, parts = model.posterior(x), []",
-        "    for z in qz.rsample((num_samples,)).split(chunk):", f"        parts.append({PIECE})",
-        "    result = torch.cat(parts).logsumexp(0) - math.log(num_samples)", "return result.clone()"),
-    "example by example": body(
-        SOLUTION, "values = []", "for one in x:", "    qz = model.posterior(one[None])", "    z = qz.sample((num_samples,))",
-        "    log_px = [model.observation_model(c).log_prob(one[None]).flatten(1).sum(1) for c in z.split(chunk)]",
-        "    log_w = torch.cat(log_px) + (model.prior(1).log_prob(z) - qz.log_prob(z)).sum((1, 2))",
-        "    values.append(log_w.logsumexp(0) - math.log(num_samples))", "return torch.stack(values)"),
     "detached at the end of each chunk, the result in float64": (
         ("@torch.no_grad()\n", ""), (f"torch.logaddexp(total, {SUM})", f"torch.logaddexp(total, {SUM}.detach())"),
         (END, "return (total - math.log(num_samples)).double()")),

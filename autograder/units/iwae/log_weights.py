@@ -7,7 +7,6 @@ import torch
 from autograder.exercises.exercise import Edit, Exercise, Mistake, body, wrapped
 from autograder.exercises.laws import general
 from autograder.units.iwae import PREAMBLE, probes
-from autograder.units.iwae.folding import LOG_W
 from autograder.units.iwae.laws import samples, value
 from autograder.units.iwae.sampled import brief, draw_sampled, picture, replay
 
@@ -184,6 +183,19 @@ MISTAKES = (
             ((LOG_PZ, LOG_PZ.replace(".sum(-1)", "")), (LOG_QZ, LOG_QZ.replace(".sum(-1)", "")),
              summed("log_px[..., None] + log_pz - log_qz"))),
 )
+# Lines that end with log_w, (K, batch); the bound has them, too.
+LOG_W = {
+    "a loop over K": (
+        "parts = []", "for _ in range(num_samples):", "    out = model(x)",
+        "    log_kl = out['qz'].log_prob(out['z']) - out['pz'].log_prob(out['z'])",
+        "    parts.append(out['px'].log_prob(x).flatten(1).sum(1) - log_kl.sum(1))", "log_w = torch.stack(parts)"),
+    "two loops, over chunks of samples and of examples": (
+        "columns, whole = [], x", "for x in whole.split(4):", "    qz, parts = model.posterior(x), []",
+        "    for done in range(0, num_samples, 3):", "        z = qz.rsample((min(3, num_samples - done),))",
+        "        log_px = model.observation_model(z).log_prob(x).flatten(2).sum(-1)",
+        "        parts.append(log_px + (model.prior(len(x)).log_prob(z) - qz.log_prob(z)).sum(-1))",
+        "    columns.append(torch.cat(parts))", "log_w = torch.cat(columns, dim=1)"),
+}
 VARIANTS = {name: body(SOLUTION, *lines, "return log_w") for name, lines in LOG_W.items()}
 
 HINTS = (
