@@ -128,8 +128,7 @@ def plot_elbo(ax, history):
 def plot_trade_off(ax, history):
     """The way of a training through the plane of KL and log p(x|z); along a gray line the ELBO is the same."""
     late = history[history["epoch"] > history["epoch"].max() / 20]  # the first jolt would hide the rest
-    looks = {"train": (TRAIN, "o-"), "validation": (VALIDATION, "s--")}
-    for split, (color, style) in looks.items():
+    for split, color, style in (("train", TRAIN, "o-"), ("validation", VALIDATION, "s--")):
         rows = late[late["split"] == split]
         if len(rows):
             ax.plot(rows["kl"], rows["log_px"], style, color=color, markersize=3, linewidth=1, label=split)
@@ -137,8 +136,7 @@ def plot_trade_off(ax, history):
     ax.margins(0.08)
     if len(late):
         (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-        levels = ax.yaxis.get_major_locator().tick_values(low - right, high - left)
-        for elbo in levels:  # log p(x|z) = ELBO + KL
+        for elbo in ax.yaxis.get_major_locator().tick_values(low - right, high - left):  # log p(x|z) = ELBO + KL
             ax.plot((left, right), (elbo + left, elbo + right), color="#bbbbbb", linewidth=0.8, zorder=0)
             if low < elbo + left < high:
                 ax.annotate(f"ELBO {elbo:g}".replace("-", "\u2212"), (left, elbo + left), xytext=(3, 1), textcoords="offset points",
