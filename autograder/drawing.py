@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["METHODS", "Sketch", "drawn"]
+__all__ = ["METHODS", "CannotDraw", "Sketch", "drawn"]
 
 # Of matplotlib's axes. With `hist`, they are what pictures are drawn with.
 METHODS = ("axhline", "axhspan", "bar", "legend", "plot", "set", "set_xlabel", "set_xticks", "set_ylabel", "set_yscale", "stairs")
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.5}
 MOST = 200_000  # characters of one picture
+
+
+class CannotDraw(Exception):
+    """An exercise's picture asks for more than there is to draw with."""
 
 
 class Sketch:
@@ -25,7 +29,7 @@ class Sketch:
 
     def __getattr__(self, method: str) -> Any:
         if method not in METHODS:
-            raise AttributeError(f"A picture is drawn with hist, {', '.join(METHODS)}; there is no `{method}`.")
+            raise CannotDraw(f"a picture is drawn with hist, {', '.join(METHODS)}; there is no `{method}`.")
         return lambda *values, **named: self.steps.append([method, plain(values), plain(named)])
 
     def hist(self, values: Any, bins: Any = 60, range: Any = None, density: bool = False, histtype: str = "bar", **style: Any) -> None:

@@ -32,8 +32,9 @@ def lint_checks(folder):
 
 
 def _lint_promises(exercise, unit):
-    """The solution and the variants pass; each mistake's code is named, by this check or by another of the same target."""
-    from autograder.verdict import evaluate
+    """The solution and the variants pass; each mistake's code is named, by this check or by another of the same target, and is drawn."""
+    from autograder.drawing import CannotDraw, Sketch
+    from autograder.verdict import draw_inputs, evaluate
 
     def said(check, *ways):
         return evaluate(check, check.object(check.source(*ways)), seed=12)
@@ -42,10 +43,21 @@ def _lint_promises(exercise, unit):
         others = [e for e in unit.exercises if e.target == exercise.target and mistake in e.mistakes]
         return any([m.name for m in said(e, way).mistakes] == [mistake.name] for e in others)
 
+    def drawn(way):
+        inputs = draw_inputs(exercise, 12)
+        try:
+            exercise.picture(Sketch(), inputs, exercise.probe(exercise.object(exercise.source(way)), inputs))
+        except CannotDraw as error:
+            return str(error)
+        except Exception:  # there is none, or nothing to be seen: then words do
+            return ""
+
     try:
         right = {"the solution": (), **{f'the variant "{label}"': (way,) for label, way in exercise.variants.items()}}
         problems = [f"{what} of {exercise.name} does not pass: {verdict.message}"
                     for what, ways in right.items() if not (verdict := said(exercise, *ways)).passed]
+        undrawn = {drawn(way) for mistake in exercise.mistakes for way in mistake.ways} - {""}
+        problems += [f"{exercise.name}: {sentence}" for sentence in sorted(undrawn)]
         return problems + [f"the code of the mistake {mistake.name} in {exercise.name} is not named by it ({way!r})."
                            for mistake in exercise.mistakes for way in mistake.ways if not named(mistake, way)]
     except Exception as error:  # an edit that does not apply, source that is no Python

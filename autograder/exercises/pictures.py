@@ -16,10 +16,12 @@ YOURS, RIGHT = "#0072b2", "#d55e00"
 
 def picture_of(exercise: Exercise, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any] | None:
     """What is to be drawn, and the same in words, ``{"steps", "alt"}``; None where there is nothing to be seen."""
+    if exercise.picture is None:
+        return None
     sketch = Sketch()
     try:
         alt = exercise.picture(sketch, inputs, outputs)
-    except Exception:  # there is none; values of another shape, NaN, nothing at all: then words have to do
+    except Exception:  # values of another shape, NaN, nothing at all: then words have to do
         return None
     return {"steps": sketch.steps, "alt": alt}
 

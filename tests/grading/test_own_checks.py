@@ -301,6 +301,7 @@ def test_a_folder_with_a_wrong_or_a_taken_name_is_said(tmp_path, monkeypatch):
     ("log_softmax(dim=-1)\n", "log_softmax(dim=-1) + torch.rand(())\n", "the solution of mine.entropy does not pass: "),
     ('("return -(", "return ("))', '("return -(", "return 1 * -("))', "the code of the mistake sign_flipped in mine.entropy is not named by it"),
     ('("return -(", "return ("))', '("return +(", "return ("))', "mine.entropy: ValueError: The edit of 'return +(' does not apply."),
+    ("    bars(ax, ", "    ax.fill_between([0], [1])\n    bars(ax, ", "mine.entropy: a picture is drawn with hist, axhline"),
     ("torch.special.entr(logits", "torch.special.entr(2 * logits", "the variant \"torch's entr\" of mine.entropy does not pass"),
 ])
 def test_checks_that_do_not_keep_their_word_are_said(old, new, words, tmp_path):

@@ -13,6 +13,7 @@ from autograder.probing import Trouble
 
 # --- log-weights, the bound, log p(x), DReG ------------------------------------------------------
 
+
 def probe_sampled(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """Call it with the model in every case: with images and, where these come back in other shapes than asked for, with flat pixels.
 

@@ -53,7 +53,7 @@ def judge_detached(seen: Seen) -> Finding:
     if not first["with_graph"]:
         return passed("detached", "The diagnostics carry no graph.")
     if first["no_grad_used"]:
-        # Meant to be detached, as in the well-known notebook: said, and not charged.
+        # Meant to be detached: said, and not charged.
         return passed("detached", "The diagnostics were meant to be detached, but still carry the graph.", "no_grad_does_not_detach")
     return failed("detached", f"{', '.join(first['with_graph'])} still carry the graph of the whole forward pass.",
                   "diagnostics_carry_the_graph", "detached tensors", "requires_grad=True")

@@ -17,7 +17,6 @@ BETAS = (0.1, 1.0, 10.0, 50.0)
 Judge = Callable[[Columns], Finding]
 
 
-
 def needs(expected: str, enough: Callable[..., bool], *settings: str) -> Judge:
     """Whether the settings' values are enough: ``enough(*values)``, one list for each setting."""
 

@@ -110,6 +110,7 @@ MISTAKES = (
             "Training needs gradients for z, mu and log_sigma: no detach, no no_grad, no .item().", afterwards("value.detach()")),
 )
 
+
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """The log-density of one Gaussian, beside the right one."""
     mu, log_sigma, z = inputs["cases"]["row"].values()

@@ -135,6 +135,7 @@ MISTAKES = (
             ("+ self.sigma *", "+ self.sigma.detach() *"), ("self.mu + self", "self.mu.detach() + self")),
 )
 
+
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """The noise at the level of sigma where it is furthest off."""
     e = noise(outputs)
