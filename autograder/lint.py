@@ -50,7 +50,8 @@ def _lint_promises(exercise, unit):
         except CannotDraw as error:
             return str(error)
         except Exception:  # there is none, or nothing to be seen: then words do
-            return ""
+            pass
+        return ""
 
     try:
         right = {"the solution": (), **{f'the variant "{label}"': (way,) for label, way in exercise.variants.items()}}
