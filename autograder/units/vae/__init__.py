@@ -7,7 +7,6 @@ MODULES = (
     "gaussian_log_prob",
     "bernoulli",
     "elbo",
-    "beta_elbo",
     "gaussian_kl",
     "estimators",
     "experiments",

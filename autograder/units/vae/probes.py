@@ -77,21 +77,18 @@ def record(vi: Any, model: RecordingVAE, x: Tensor, case: dict[str, Any]) -> dic
     watch = Watch()
     with watch if "noise" not in case else contextlib.nullcontext():  # code of ours draws what it is given
         loss, diagnostics = unpack(call(model, given))
-    found: dict[str, Any] = {"loss": loss.detach().clone(), "after": given, "decoded": list(model.decoded), "drawn": watch.drawn[:64]}
+    leaves = dict(model.named_parameters())
+    found: dict[str, Any] = {"loss": loss.detach().clone().squeeze(), "after": given, "decoded": list(model.decoded)}
+    found |= {"drawn": watch.drawn[:64], "no_grad_used": watch.turned_off}
+    found["slopes"] = attempt(lambda: {name: torch.zeros_like(leaves[name]) if slope is None else slope
+                                       for name, slope in differentiate(loss.sum(), leaves).items()})
     try:
         values = {name: diagnostic(diagnostics, name) for name in DIAGNOSTICS}
     except Trouble as trouble:  # the loss can be judged all the same
         found["diagnostics_trouble"] = str(trouble)
         values = {name: torch.zeros(0) for name in DIAGNOSTICS}
-    found |= {name: value.detach().clone() for name, value in values.items()}
-    found |= {"with_graph": [name for name, value in values.items() if value.requires_grad], "no_grad_used": watch.turned_off}
-    found["slopes"] = attempt(lambda: slopes(loss, dict(model.named_parameters())))
-    return found
-
-
-def slopes(loss: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of the loss by parameter; nothing where it carries no graph."""
-    return {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in differentiate(loss.sum(), leaves).items()}
+    found["with_graph"] = [name for name, value in values.items() if value.requires_grad]
+    return found | {name: value.detach().clone() for name, value in values.items()}
 
 
 def unpack(result: Any) -> tuple[Tensor, Any]:
@@ -170,21 +167,16 @@ def method(instance: Any, name: str) -> Callable[..., Any]:
     return getattr(instance, name)
 
 
-def example(a: float, b: float, c: float) -> Callable[[Tensor], Tensor]:
-    """f(z) = a z^2 + b sin(2 z) + c."""
-    return lambda z: a * z.square() + b * torch.sin(2 * z) + c
-
-
 def probe_estimator(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The "estimates" of each setting, drawn from one random state, so that all code that draws alike has the same samples."""
     need_callable(student, "the function(f, mu, log_sigma, num_samples)")
 
     def estimate(setting: tuple[float, ...], gradients: bool = False) -> Tensor:
-        *coefficients, mu, log_sigma = setting
-        parameters = (torch.tensor(value, requires_grad=gradients) for value in (mu, log_sigma))
+        a, b, c, *parameters = setting
+        parameters = [torch.tensor(value, requires_grad=gradients) for value in parameters]
         try:
             with known_state(inputs["seed"]):
-                value = student(example(*coefficients), *parameters, inputs["num_samples"])
+                value = student(lambda z: a * z.square() + b * torch.sin(2 * z) + c, *parameters, inputs["num_samples"])
         except RuntimeError:  # it may want parameters that carry gradients
             if gradients:
                 raise
