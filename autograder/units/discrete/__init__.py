@@ -2,7 +2,7 @@
 
 NUMBER = 4
 TITLE = "Discrete latents"
-MODULES = ("terms", "enumeration", "score", "negative_elbo", "relaxed", "straight_through", "measured", "vimco")
+MODULES = ("terms", "enumeration", "score", "negative_elbo", "relaxed", "measured", "vimco")
 
 # What the solutions use; the exercise notebook's first cell provides it there. One that calls an earlier exercise's adds that.
 PREAMBLE = """\

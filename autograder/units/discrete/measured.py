@@ -22,7 +22,6 @@ def bias_and_variance(draws: Tensor, exact: Tensor) -> tuple[Tensor, Tensor]:
     return squared_bias, variance
 '''
 VARIANCE, NAIVE, CORRECTION = "draws.var(dim=0).sum()", "(draws.mean(dim=0) - exact).square().sum()", " - variance / len(draws)"
-SPREAD = "variance = draws.var(dim=0).sum()"
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def number(name: str, points: int, words: str) -> Behavior:
 
 def with_right_noise(variance: str) -> tuple[tuple[str, str], ...]:
     """The edits that make another variance of it, and leave the squared bias as it is."""
-    return (SPREAD, f"variance = {variance}"), (CORRECTION, f" - {VARIANCE} / len(draws)")
+    return (f"variance = {VARIANCE}", f"variance = {variance}"), (CORRECTION, f" - {VARIANCE} / len(draws)")
 
 
 BIAS_MISTAKES = (
@@ -62,11 +61,9 @@ BIAS_MISTAKES = (
     Mistake("bias_not_squared", "This is the bias, or its length; the squared length is asked for.", "Sum squares, take no root.",
             *(((NAIVE, f"(draws.mean(dim=0) - exact).{wrong}"), (CORRECTION, "")) for wrong in ("norm()", "abs().sum()", "sum()")),
             (NAIVE, "(draws.mean(dim=0) - exact).norm()")),
-    Mistake("error_for_bias", "This is the mean squared error: bias squared plus variance.",
-            "Average the draws first, then compare with the exact gradient, then square.",
+    Mistake("error_for_bias", "This is the mean squared error: bias squared plus variance.", "Average the draws before you square.",
             ((NAIVE, "(draws - exact).square().flatten(1).sum(dim=1).mean()"), (CORRECTION, ""))),
-    Mistake("error_for_variance", "The spread is taken around the exact gradient.",
-            "The variance is the spread around the draws' own mean; around the truth it contains the bias.",
+    Mistake("error_for_variance", "The spread is taken around the exact gradient.", "Take it around the draws' own mean: no bias is in it.",
             with_right_noise("(draws - exact).square().sum() / len(draws)"),
             (VARIANCE, "(draws - exact).square().sum() / len(draws)"), (VARIANCE, "(draws - exact).square().sum() / (len(draws) - 1)")),
     Mistake("divided_by_n", "The variance is divided by N.",
@@ -86,9 +83,6 @@ BIAS_MISTAKES = (
 )
 
 BIAS_VARIANTS = {
-    "by hand": body(
-        BIAS_SOLUTION, "n, mean = draws.shape[0], draws.mean(0)", "variance = ((draws - mean) ** 2).sum() / (n - 1)",
-        "return ((mean - exact) ** 2).sum() - variance / n, variance"),
     "plain numbers": body(
         BIAS_SOLUTION, "d, e = draws.double().flatten(1), exact.double().flatten()", "variance = d.var(0).sum().item()",
         "return (d.mean(0) - e).pow(2).sum().item() - variance / len(d), variance"),
@@ -194,22 +188,18 @@ def judge_kl(found: Columns) -> Finding:
 MISTAKES = (
     Mistake("not_finite", "A row holds NaN or infinity.", "Look at that estimator's draws: is there a logarithm of zero?",
             "TARGET.loc[1, 'variance'] = float('nan')"),
-    Mistake("same_run_twice", "Two estimators have exactly the same numbers.",
-            "Hand the estimator of the loop to `gradient_draws`, and append a new dictionary for each.",
+    Mistake("same_run_twice", "Two estimators have exactly the same numbers.", "Hand the loop's own estimator to `gradient_draws`.",
             "TARGET.loc[4, ['squared_bias', 'variance']] = TARGET.loc[3, ['squared_bias', 'variance']]"),
     Mistake("negative_variance", "A variance is negative.", "The squared bias comes first, then the variance: are their columns swapped?",
             "TARGET.loc[4, 'variance'] = -2.0"),
     Mistake("enumeration_varies", "Enumeration has a variance or a bias: it is compared with something else than itself.",
             "The exact gradient is one draw of the enumeration, for the same f and logits.", "TARGET.loc[0, 'variance'] = 12.0"),
     Mistake("bias_where_there_is_none", "An unbiased estimator has a squared bias far above its sampling noise.",
-            "Compare 200 draws or more with the exact gradient of the same f, logits and `wrt`; then look at 2a and 2b again.",
-            "TARGET.loc[2, 'squared_bias'] = 6.0"),
+            "Are f, logits and `wrt` the same, and the draws 200 or more? Then see 2a and 2b.", "TARGET.loc[2, 'squared_bias'] = 6.0"),
     Mistake("no_bias_where_there_is_one", "The relaxed estimators show no bias, and they have one.",
-            "Compare with the exact gradient of the discrete problem, not with the mean of the draws.",
-            "TARGET.loc[3:, 'squared_bias'] = [-0.001, -0.002]"),
+            "Compare with the exact gradient, not with the mean of the draws.", "TARGET.loc[3:, 'squared_bias'] = [-0.001, -0.002]"),
 )
-KL_ABOVE = Mistake(
-    "kl_above_its_largest_value", "The KL is above 20 log 10 = 46.05 nats, and it cannot be.",
+KL_ABOVE = Mistake("kl_above_its_largest_value", "The KL is above 20 log 10 = 46.05 nats, and it cannot be.",
     "No q is further from the uniform prior than one that is certain of all latents: L log C. Use the closed form of 1a.",
     "TARGET['kl'] = 60.0\nTARGET['elbo'] = TARGET.log_px - TARGET.kl")
 

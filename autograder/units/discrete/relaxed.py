@@ -1,4 +1,4 @@
-"""Exercise 3a: Gumbel-softmax samples.
+"""Exercises 3a and 3b: Gumbel-softmax samples; codes that are hard forward, soft backward.
 
 A relaxed sample y = softmax((logits + g) / temperature) tells its own noise: w = softmax(logits - temperature log y) is the vector
 exp(-g) / sum exp(-g), which is uniform on the simplex, so each entry is Beta(1, C - 1), and uniform once its distribution function is
@@ -10,16 +10,19 @@ Mistakes are compared exactly: a few samples are drawn from a known seed, from w
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, run
-from autograder.exercises.laws import close, general, shown
+from autograder.exercises.functions import cases
+from autograder.exercises.laws import close, general, gradient, shown, value
 from autograder.exercises.pictures import histogram
 from autograder.units.discrete import PREAMBLE, probes
 from autograder.units.discrete.estimates import TILE, averages
+from autograder.units.discrete.laws import pictured
 
 SOLUTION = '''\
 def relaxed_sample(logits: Tensor, temperature: float, num_samples: int) -> Tensor:
@@ -117,20 +120,17 @@ MISTAKES = (
             (SUM + DIVIDED, "(logits / temperature + gumbel)")),
     Mistake("temperature_on_the_noise_only", "Only the noise is divided by the temperature.", "Divide the sum: logits + g.",
             (SUM + DIVIDED, "(logits + gumbel / temperature)")),
-    Mistake("gumbel_sign_lost", "A minus sign of the Gumbel noise is lost: g = -log(-log u).",
-            "Both are needed. log u is negative, so the inner one makes it positive; the outer one turns the long tail to the right.",
+    Mistake("gumbel_sign_lost", "A minus sign of the Gumbel noise is lost.", "g = -log(-log u): as log u is negative, it takes both.",
             (GUMBEL, "gumbel = torch.log(-torch.log(u))"), (SUM, "(logits - gumbel)")),
     Mistake("logarithm_of_a_negative_number", "The inner minus sign is lost: log u is negative, and its logarithm is NaN.",
             "g = -log(-log u).", (GUMBEL, "gumbel = -torch.log(torch.log(u))")),
     Mistake("one_log_missing", "A logarithm is missing: this is exponential noise, and not Gumbel noise.",
             "g = -log(-log u), with two logarithms.", (GUMBEL, "gumbel = -torch.log(u)"), (GUMBEL, "gumbel = torch.log(u)")),
-    Mistake("gaussian_noise", "The noise is Gaussian.",
-            "Only Gumbel noise makes the largest entry a sample of softmax(logits): g = -log(-log u).",
+    Mistake("gaussian_noise", "The noise is Gaussian.", "Only with g = -log(-log u) is the largest entry a sample of softmax(logits).",
             (GUMBEL, "gumbel = torch.randn_like(u)"), ((UNIFORM, "pass"), (GUMBEL, "gumbel = torch.randn(num_samples, *logits.shape)"))),
     Mistake("uniform_noise", "The noise is uniform.", "Turn it into Gumbel noise: g = -log(-log u).", (GUMBEL, "gumbel = u")),
     Mistake("noise_missing", "There is no noise, or the same for all classes, which the softmax cancels.",
-            "Draw u with the shape of the result: every entry needs its own.",
-            body(SOLUTION, "return torch.softmax(logits / temperature, dim=-1).expand(num_samples, *logits.shape)"),
+            "Draw u with the shape of the result: every entry needs its own.", (GUMBEL, "gumbel = torch.zeros_like(u)"),
             (UNIFORM, "u = torch.rand(num_samples, *logits.shape[:-1], 1)")),
     Mistake("noise_shared", "Samples, examples, latents or calls share their noise.",
             "Draw u with the shape (num_samples, batch, L, C), afresh in every call: torch.rand(num_samples, *logits.shape).",
@@ -142,8 +142,7 @@ MISTAKES = (
     Mistake("logits_ignored", "The logits are not used: this is pure noise.", "softmax((logits + g) / temperature).", (SUM, "gumbel")),
     Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.", "Classes are the last axis. Print y.sum(-1).",
             (SOFTMAX, "dim=1)"), (SOFTMAX, "dim=0)")),
-    Mistake("hard_for_soft", "The samples are one-hot; the relaxed ones are asked for.",
-            "Return the softmax itself: its slope is the whole point. Hard codes come in 3b.",
+    Mistake("hard_for_soft", "The samples are one-hot; relaxed ones are asked for.", "Return the softmax itself; hard codes come in 3b.",
             (RESULT, f"y = {RESULT[7:]}\n    return nn.functional.one_hot(y.argmax(dim=-1), y.shape[-1]).to(y.dtype)"),
             body(SOLUTION, "return nn.functional.gumbel_softmax(logits.expand(num_samples, *logits.shape), temperature, hard=True)")),
     Mistake("logarithm_of_the_sample", "This is the logarithm of the sample.", "Use softmax, not log_softmax.",
@@ -159,9 +158,6 @@ VARIANTS = {
     "exponential noise": body(
         SOLUTION, "g = -torch.empty(num_samples, *logits.shape).exponential_().log()",
         "y = (g + logits.log_softmax(-1)) / temperature", "return (y - y.logsumexp(-1, keepdim=True)).exp()"),
-    "small numbers against the logarithm of zero": body(
-        SOLUTION, "u = torch.rand(num_samples, *logits.shape)",
-        "g = -torch.log(-torch.log(u + 1e-10) + 1e-10)", "return torch.softmax((logits + g) / temperature, -1)"),
 }
 
 HINTS = (
@@ -179,8 +175,71 @@ def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     return histogram(ax, *odds, f"log-odds of the likeliest class in a sample, temperature {problem['temperature']:.2g}")
 
 
+HARD_SOLUTION = '''\
+def straight_through(soft: Tensor) -> Tensor:
+    """One-hot codes at the largest entries of soft (..., C), with the gradient of soft; same shape."""
+    hard = nn.functional.one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype)
+    return hard + soft - soft.detach()
+'''
+ARGMAX, TRICK = "nn.functional.one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype)", "return hard + soft - soft.detach()"
+
+
+def draw_soft(rng: torch.Generator) -> dict[str, Any]:
+    soft = (1.2 * torch.randn(2, 5, 3, 4, generator=rng)).softmax(-1)
+    return cases("straight_through(soft)", ("soft",), usual={"soft": soft})
+
+
+def sound(view: Any) -> bool:
+    """A gradient comes through, and not because soft itself, which has its own, is returned."""
+    values, slopes = view
+    returned = close(values.sum(-1), torch.ones(values.shape[:-1])) and float(values.max()) < 1
+    return slopes.get("soft") is not None and not returned
+
+
+GRADIENT = replace(gradient(1, "usual", sign=""), view=lambda outputs: (outputs["usual"]["value"], outputs["usual"]["slopes"]), sound=sound)
+
+HARD_MISTAKES = (
+    Mistake("without_the_detach_trick", "The code is hard, but no gradient passes: argmax has none.",
+            "Add zero with soft's gradient, soft - soft.detach().", (TRICK, "return hard"), (TRICK, "return hard + soft - soft")),
+    Mistake("soft_for_hard", "The soft sample comes back; a one-hot code is asked for.",
+            "hard + soft - soft.detach() has the value of hard. Are all three there?", (TRICK, "return hard - hard.detach() + soft")),
+    Mistake("index_for_one_hot", "This is the index of the largest entry; its one-hot vector is asked for.",
+            "nn.functional.one_hot(index, C), as floating point.", body(HARD_SOLUTION, "return soft.argmax(dim=-1)")),
+    Mistake("hard_times_soft", "The one-hot vector is multiplied with the soft sample: its entry is not one.",
+            "Add and take away: hard + soft - soft.detach().", (TRICK, "return hard * soft")),
+    Mistake("threshold_for_argmax", "Entries above one half are taken, and with several classes there may be none.",
+            "Take the largest entry: soft.argmax(-1).", (ARGMAX, "(soft > 0.5).to(soft.dtype)")),
+    Mistake("argmax_over_the_wrong_axis", "The argmax runs over the wrong axis.", "Classes are the last axis: soft.argmax(-1).",
+            *((ARGMAX, f"nn.functional.one_hot(soft.argmax(dim={d}), soft.shape[{d}]).to(soft.dtype).movedim(-1, {d})") for d in (1, 0))),
+    Mistake("gradient_negated", "The gradient has the wrong sign.", "hard + soft - soft.detach(): what keeps its gradient has the plus.",
+            (TRICK, "return hard - soft + soft.detach()")),
+    *general("changes_its_inputs"),
+)
+
+HARD_VARIANTS = {
+    "scatter": body(
+        HARD_SOLUTION, "hard = torch.zeros_like(soft).scatter(-1, soft.argmax(-1, keepdim=True), 1.0)",
+        "return hard.detach() - soft.detach() + soft"),
+    "a function of its own": body(
+        HARD_SOLUTION, "class Hard(torch.autograd.Function):", "    @staticmethod", "    def forward(ctx, given):",
+        "        return nn.functional.one_hot(given.argmax(-1), given.shape[-1]).to(given)", "    @staticmethod",
+        "    def backward(ctx, slope):", "        return slope", "return Hard.apply(soft)"),
+}
+
+HARD_HINTS = (
+    "You want the value of one tensor and the gradient of another. What is soft - soft.detach() as a number, and what is its gradient?",
+    "hard = nn.functional.one_hot(soft.argmax(-1), soft.shape[-1]) has no gradient. Add something that is zero and has soft's gradient.",
+    "return hard + soft - soft.detach()",
+)
+
 EXERCISES = (
     Exercise(name="discrete.relaxed", target="relaxed_sample", title="A Gumbel-softmax sample", read_on="Lecture 04, section 7, relaxation",
         solution=SOLUTION, preamble=PREAMBLE, draw=draw, probe=probes.relaxed_samples, laws=LAWS, mistakes=MISTAKES, variants=VARIANTS,
         forms=((EXPONENTIAL,),), hints=HINTS, picture=picture, replay=lambda inputs, outputs: inputs | {"calls": 0}),
+    pictured(
+        (("usual", "value"), "class", "code"), (("usual", "slopes", "soft"), "class", "gradient"),
+        name="discrete.straight_through", target="straight_through", title="Hard forward, soft backward",
+        read_on="Lecture 04, section 7, straight-through", solution=HARD_SOLUTION, preamble=PREAMBLE, draw=draw_soft,
+        probe=probes.straight_through, laws=(value(1, "usual", what="The code", shape="the shape of soft", random=""), GRADIENT),
+        mistakes=HARD_MISTAKES, variants=HARD_VARIANTS, hints=HARD_HINTS),
 )

@@ -41,8 +41,7 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
     return (
         Mistake("averaged_over_the_batch", "The batch is averaged.",
                 "Return one number for each example, shape (batch,); the training step takes the mean.", (MEAN, "surrogate.mean()")),
-        Mistake("samples_not_averaged", "The samples are not averaged.", "Take the mean over the first axis: shape (batch,).",
-                (MEAN, "surrogate")),
+        Mistake("samples_not_averaged", "The samples are not averaged.", "Take the mean over the first axis.", (MEAN, "surrogate")),
         Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate and means nothing.",
                 "Write log_q - log_q.detach() where log_q stands: zero as a number, with log_q's gradient. So the value is the cost.",
                 instead(f"cost + {weight} * log_q"), instead(f"cost - cost.detach() + {weight} * log_q")),
@@ -57,8 +56,7 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
                 "Latents are independent: log q(z) is the sum over them.", (LOG_Q, "log_q = q.log_prob(z).mean(dim=-1)")),
         Mistake("mean_over_classes", "log q is averaged over the classes where one of them has to be picked.",
                 "A one-hot z picks its class: (z * log_q).sum(-1), or OneHotCategorical.log_prob.",
-                (LOG_Q, "log_q = (z * logits.log_softmax(dim=-1)).mean(dim=-1).sum(dim=-1)"),
-                (LOG_Q, "log_q = (z * logits.log_softmax(dim=-1)).mean(dim=(-2, -1))")),
+                *((LOG_Q, f"log_q = (z * logits.log_softmax(dim=-1)).{mean}") for mean in ("mean(-1).sum(-1)", "mean((-2, -1))"))),
         Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.", "Classes are the last axis: log_softmax(dim=-1).",
                 (DISTRIBUTION, "OneHotCategorical(probs=logits.softmax(dim=1))"),
                 *((LOG_Q, f"log_q = (z * logits.log_softmax(dim={axis})).sum(dim=(-2, -1))") for axis in (1, 0))),
@@ -73,8 +71,7 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
                 "Set no seed inside: only errors of fresh estimates average out.", (DRAW, f"torch.manual_seed(42)\n    {DRAW}")),
         Mistake("one_sample_for_the_batch", "All examples share one draw.", "Each example has its own q: draw a code for each.",
                 (DRAW, "z = OneHotCategorical(logits=logits[:1]).sample((num_samples,)).expand(num_samples, *logits.shape)")),
-        Mistake("enumerated_for_sampled", "Nothing is sampled: this is the exact expectation.",
-                "That is exercise 1c. With 20 latents it would need 10^20 codes: sample.",
+        Mistake("enumerated_for_sampled", "Nothing is sampled: this is the exact expectation.", "Sample: 20 latents have 10^20 codes.",
                 body(solution, *map(str.strip, enumeration.SOLUTION.splitlines()[2:]))),
     )
 
@@ -82,18 +79,15 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
 NUM_SAMPLES_IGNORED = ("num_samples_ignored", "Not num_samples codes are drawn, but one.", "Draw with sample((num_samples,)), and average.")
 COST_NOT_DETACHED = ("cost_not_detached", "The cost is not detached where it multiplies log q: the decoder gets a wrong gradient.",
                      "There the cost is a weight, a number: cost.detach(). The decoder learns through the other term.")
-UNDETACHED = ((LOG_Q, f"with torch.no_grad():\n        {LOG_Q}"),)
 
 MISTAKES = (
     *shared(SOLUTION, SURROGATE, "cost.detach()"),
     Mistake("log_prob_detached", "The log-probability carries no gradient: the encoder learns nothing.",
-            "The samples and the cost are numbers, log q(z) is not: its gradient is the estimator. Look for no_grad and detach.",
-            (SURROGATE, "surrogate = cost + cost.detach() * (log_q - log_q).detach()"), *UNDETACHED),
+            "Keep its graph: look for no_grad and detach.", (SURROGATE, "surrogate = cost + cost.detach() * (log_q - log_q).detach()")),
     Mistake("logits_not_normalized", "The logits are taken for log-probabilities.",
             "log q = logits.log_softmax(-1); the normalizer has a gradient, too.", (LOG_Q, "log_q = (z * logits).sum(dim=(-2, -1))")),
     Mistake("averaged_before_multiplying", "Cost and log q are averaged over the samples before they are multiplied.",
-            "Each sample's cost multiplies its own log q; average the products.",
-            (SURROGATE, f"surrogate = cost + cost.detach().mean(dim=0) * {HIDDEN}.mean(dim=0)")),
+            "Average the products, sample by sample.", (SURROGATE, f"surrogate = cost + cost.detach().mean(dim=0) * {HIDDEN}.mean(dim=0)")),
     Mistake(*NUM_SAMPLES_IGNORED, (DRAW, "z = q.sample((1,))")),
     Mistake(*COST_NOT_DETACHED, (SURROGATE, "surrogate = cost + cost * log_q"), (SURROGATE, "surrogate = cost * log_q")),
     Mistake("cost_averaged_over_the_batch", "The cost is averaged over the batch before it multiplies log q.",
@@ -106,7 +100,7 @@ RLOO_MISTAKES = (
     Mistake("log_prob_detached",
             "No learning signal reaches the logits: log q is detached, or the signals were averaged, to zero, before they multiplied it.",
             "Each sample's signal, detached, multiplies its own log q, which keeps its gradient; then average.",
-            (RLOO_SURROGATE, "surrogate = cost + signal * (log_q - log_q).detach()"), *UNDETACHED,
+            (RLOO_SURROGATE, "surrogate = cost + signal * (log_q - log_q).detach()"),
             (RLOO_SURROGATE, f"surrogate = cost + signal.mean(dim=0) * {HIDDEN}.mean(dim=0)")),
     Mistake(*NUM_SAMPLES_IGNORED, ((DRAW, "z = q.sample((1,))"), (BASELINE, "baseline = 0"))),
     Mistake(*COST_NOT_DETACHED, ((SIGNAL, "signal = cost - baseline"), (RLOO_SURROGATE, "surrogate = cost + signal * log_q")),
@@ -117,19 +111,16 @@ RLOO_MISTAKES = (
             (BASELINE, "baseline = cost.mean(dim=0)"), (BASELINE, "baseline = cost.sum(dim=0) / (num_samples - 1)")),
     Mistake("no_baseline", "There is no baseline: this is the plain score function.", "Subtract the mean of the other samples' costs.",
             (SIGNAL, "signal = cost.detach()")),
-    Mistake("baseline_over_the_batch", "The baseline is averaged over the batch, too.",
-            "Examples differ more than samples do. For each example use the mean of its own other samples: the first axis only.",
+    Mistake("baseline_over_the_batch", "The baseline is averaged over the batch, too.", "Average each example's own other samples.",
             (BASELINE, "baseline = cost.mean()"), (BASELINE, "baseline = cost.mean(dim=1, keepdim=True)")),
     Mistake("baseline_added", "The baseline is added where it has to be subtracted.",
             "The signal is how much worse than the others it was: cost - baseline.", (SIGNAL, "signal = (cost + baseline).detach()")),
-    Mistake("baseline_alone", "The baseline stands in place of the cost.",
-            "The signal is cost - baseline. The baseline alone has nothing to do with its sample.",
+    Mistake("baseline_alone", "The baseline stands in place of the cost.", "Alone it has nothing to do with its sample: cost - baseline.",
             (SIGNAL, "signal = baseline.detach()"), (SIGNAL, "signal = -baseline.detach()")),
     Mistake("wrong_divisor", "The sum of the others is divided by S; there are S - 1 of them.",
             "baseline = (cost.sum(0) - cost) / (num_samples - 1).", (BASELINE, "baseline = (cost.sum(dim=0) - cost) / num_samples")),
     Mistake("baseline_in_the_cost", "The baseline is subtracted in the cost's own gradient, too: the decoder's gradient cancels.",
-            "The baseline belongs into the detached weight of log q only; the term for the decoder is the cost as it is.",
-            (RLOO_SURROGATE, f"surrogate = (cost - baseline) + signal * {HIDDEN}"),
+            "Only the detached weight of log q has a baseline.", (RLOO_SURROGATE, f"surrogate = (cost - baseline) + signal * {HIDDEN}"),
             ((SIGNAL, "signal = cost - baseline"), (RLOO_SURROGATE, "surrogate = signal + signal.detach() * log_q"))),
 )
 
@@ -141,25 +132,14 @@ VARIANTS = {
         "    z = q.sample()", "    log_q, cost = q.log_prob(z).sum(-1), f(z)",
         "    parts.append(cost + cost.detach() * (log_q - log_q.detach()))",
         "return torch.stack(parts).mean(0)"),
-    "Categorical and one_hot": body(
-        SOLUTION, "q = torch.distributions.Categorical(logits=logits)", "states = q.sample([num_samples])",
-        "z = nn.functional.one_hot(states, logits.size(-1)).float()", "log_q, cost = q.log_prob(states).sum(-1), f(z)",
-        "surrogate = (cost.detach() * log_q).mean(0)", "return surrogate - surrogate.detach() + cost.mean(0)"),
-    "f asked twice": body(
-        SOLUTION, *HEAD, "with torch.no_grad():", "    weight = f(z)", "return (cost + weight * (log_q - log_q.detach())).mean(0)"),
 }
 
 RLOO_END = "return (cost + signal * (log_q - log_q.detach())).mean(0)"
 RLOO_VARIANTS = {
     "scaled distance from the mean": body(
         RLOO_SOLUTION, *HEAD, "signal = ((cost - cost.mean(0)) * num_samples / (num_samples - 1)).detach()", RLOO_END),
-    "the difference undetached": body(RLOO_SOLUTION, *HEAD, "signal = cost - (cost.sum(0) - cost) / (num_samples - 1)", RLOO_END),
     "logits not normalized, which cancels": body(
         RLOO_SOLUTION, "z = OneHotCategorical(logits=logits).sample((num_samples,))", "log_q, cost = (z * logits).sum((-2, -1)), f(z)",
-        "signal = (cost - (cost.sum(0) - cost) / (num_samples - 1)).detach()", RLOO_END),
-    "samples one by one": body(
-        RLOO_SOLUTION, "q = OneHotCategorical(logits=logits)", "zs = [q.sample() for _ in range(num_samples)]",
-        "cost = torch.stack([f(z[None])[0] for z in zs])", "log_q = torch.stack([q.log_prob(z).sum(-1) for z in zs])",
         "signal = (cost - (cost.sum(0) - cost) / (num_samples - 1)).detach()", RLOO_END),
 }
 

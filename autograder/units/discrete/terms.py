@@ -39,8 +39,7 @@ MISTAKES = (
             (WEIGHT, "-(1 / logits.shape[-1]"), ((WEIGHT, "(-1"), (LOG_C, LOG_C + " / logits.shape[-1]"))),
     Mistake("mean_over_latents", "The latents are averaged where they have to be summed.", "The KL of independent latents adds up.",
             (SUM, ".sum(dim=-1).mean(dim=-1)")),
-    Mistake("mean_over_classes", "The classes are averaged where they have to be summed.",
-            "An expectation over classes is a sum weighted by q; q holds the weights already.",
+    Mistake("mean_over_classes", "The classes are averaged where they have to be summed.", "The weights of q add up to one already: sum.",
             (SUM, ".mean(dim=-1).sum(dim=-1)"), (SUM, ".mean(dim=(-2, -1))"),
             ((LOG_C, ""), (SUM, ".mean(dim=-1).sum(dim=-1) + logits.shape[-2] * math.log(logits.shape[-1])"))),
     Mistake("softmax_over_the_wrong_axis", "The softmax runs over the wrong axis.", "Classes are the last axis. Print q.sum(-1).",
@@ -53,20 +52,15 @@ MISTAKES = (
             "log q = logits.log_softmax(-1): an encoder's logits may have any sum.", (LOG_RATIO, "* (logits")),
     Mistake("not_summed", "Dimensions are left that have to be summed.",
             "Sum over classes and over latents: one number for each example, shape (batch,).", (SUM, ".sum(dim=-1)"), (SUM, "")),
-    Mistake("monte_carlo_for_closed_form", "This is a Monte Carlo estimate; the closed form is asked for.",
-            "Two calls with the same logits must agree: no sample is needed.",
+    Mistake("monte_carlo_for_closed_form", "This is a Monte Carlo estimate; the closed form is asked for.", "Two calls must agree.",
             body(SOLUTION, "q = OneHotCategorical(logits=logits)", "log_q = q.log_prob(q.sample((2_000,)))",
                  "magic = (log_q - log_q.detach()).exp()", "return (magic * (log_q + math.log(logits.shape[-1]))).mean(0).sum(-1)")),
     Mistake("zero_times_log_zero", "A class of probability zero makes the result NaN: 0 times log 0.",
-            "Take log_softmax of the logits, and the probabilities as its exp: 0 times a large number is 0.",
-            (LOG_SOFTMAX, "logits.softmax(dim=-1).log()")),
+            "Take log_softmax, and its exp for q: 0 times a finite number is 0.", (LOG_SOFTMAX, "logits.softmax(dim=-1).log()")),
     *general("bits_for_nats", "summed_over_the_batch", "changes_its_inputs", "without_gradient"),
 )
 
 VARIANTS = {
-    "torch's kl_divergence": body(
-        SOLUTION, "q, p = (torch.distributions.Categorical(logits=given) for given in (logits, torch.zeros_like(logits)))",
-        "return torch.distributions.kl_divergence(q, p).sum(dim=-1)"),
     "xlogy": body(SOLUTION, "q = torch.softmax(logits, -1)", "return (torch.xlogy(q, q).sum(-1) + math.log(q.size(-1))).sum(1)"),
     "a small number in the logarithm": body(
         SOLUTION, "q = logits.softmax(-1)", "return torch.sum(q * torch.log(q * logits.shape[-1] + 1e-12), dim=[1, 2])"),
@@ -84,7 +78,7 @@ def code_log_likelihood(pixel_logits: Tensor, x: Tensor) -> Tensor:
     normalizer = nn.functional.softplus(pixel_logits).sum(dim=-1, keepdim=True)  # (codes, 1)
     return pixel_logits @ x.T - normalizer
 '''
-SOFTPLUS, PRODUCT, NORMALIZER = "nn.functional.softplus(pixel_logits)", "pixel_logits @ x.T", " - normalizer"
+PRODUCT, NORMALIZER = "pixel_logits @ x.T", " - normalizer"
 
 
 def draw_likelihood(rng: torch.Generator) -> dict[str, Any]:
@@ -99,32 +93,25 @@ LIKELIHOOD_MISTAKES = (
     Mistake("cross_entropy_not_negated", "The sign is wrong: this is the cross-entropy, and its negative is asked for.",
             "log p(x|z) is minus the binary cross-entropy.", wrapped("-value")),
     Mistake("mean_over_pixels", "The pixels are averaged where they have to be summed.",
-            "Log-probabilities of independent pixels add up. A mean makes the KL 784 times too important, and training collapses.",
-            wrapped("value / given[0].shape[-1]")),
+            "Sum: a mean makes the KL 784 times too important, and training collapses.", wrapped("value / given[0].shape[-1]")),
     Mistake("codes_and_images_swapped", "Codes and images are swapped.", "The shape is (codes, batch).", wrapped("value.transpose(0, 1)")),
     Mistake("not_summed", "The pixels are not summed.", "One number for each pair of code and image: shape (codes, batch).",
             ((PRODUCT, "x * pixel_logits.unsqueeze(1)"), (".sum(dim=-1, keepdim=True)", ".unsqueeze(1)"))),
     Mistake("normalizer_left_out", "Only x . logits is there; the normalizer is missing.",
             "log p = x logit - log(1 + exp(logit)). The second term does not depend on x, but it does on the code.", (NORMALIZER, "")),
-    Mistake("only_the_ones", "Only the pixels that are one are counted.",
-            "log p(x) = sum of x log p + (1 - x) log(1 - p): the dark pixels carry information, too.",
+    Mistake("only_the_ones", "Only the pixels that are one are counted.", "The dark pixels count, too: x log p + (1 - x) log(1 - p).",
             (NORMALIZER, " - nn.functional.softplus(pixel_logits) @ x.T")),
     Mistake("logits_for_probabilities", "The logits are passed through the sigmoid before they are used as logits.",
-            "Bernoulli(logits=...) and binary_cross_entropy_with_logits take the decoder's output as it is.",
-            wrapped("right(given[0].sigmoid(), given[1])")),
+            "What takes logits, such as Bernoulli(logits=...), takes them as they are.", wrapped("right(given[0].sigmoid(), given[1])")),
     Mistake("summed_over_the_batch", "Images or codes are summed or averaged.", "Every code with every image: shape (codes, batch).",
             *map(wrapped, ("value.sum(1)", "value.mean(1)", "value.sum(0)", "value.sum()", "value.mean()"))),
     Mistake("sigmoid_saturates", "With large logits the sigmoid is exactly 0 or 1, and its logarithm is lost.",
             "Stay with logits: softplus(logit) is log(1 + exp(logit)) without overflow.",
-            body(LIKELIHOOD_SOLUTION, "p = pixel_logits.sigmoid()", "return torch.log(p) @ x.T + torch.log(1 - p) @ (1 - x).T"),
-            (SOFTPLUS, "torch.log(1 + pixel_logits.exp())")),
+            body(LIKELIHOOD_SOLUTION, "p = pixel_logits.sigmoid()", "return torch.log(p) @ x.T + torch.log(1 - p) @ (1 - x).T")),
     *general("changes_its_inputs", "without_gradient"),
 )
 
 LIKELIHOOD_VARIANTS = {
-    "cross-entropy": body(
-        LIKELIHOOD_SOLUTION, "logits, target = torch.broadcast_tensors(pixel_logits[:, None], x[None])",
-        "return -nn.functional.binary_cross_entropy_with_logits(logits, target, reduction='none').sum(-1)"),
     "torch's Bernoulli": body(
         LIKELIHOOD_SOLUTION, "return torch.distributions.Bernoulli(logits=pixel_logits.unsqueeze(1)).log_prob(x).sum(-1)"),
     "the other way round": body(

@@ -79,8 +79,7 @@ MISTAKES = (
     Mistake("not_reduced", "There is a number for each sample; one bound for each example is asked for.", "logsumexp over the first axis.",
             ((RETURN, "return log_w"), (SUM, ")"))),
     Mistake("value_is_a_surrogate", "The gradient is right, but the value is that of a surrogate.",
-            "Write log_q - log_q.detach() where log_q stands: zero as a number, with log_q's gradient.",
-            (HIDDEN, "log_q"), ((RETURN + " + ", "return "), (HIDDEN, "log_q"))),
+            "Write log_q - log_q.detach(): zero as a number.", (HIDDEN, "log_q"), ((RETURN + " + ", "return "), (HIDDEN, "log_q"))),
     Mistake("signals_not_detached", "The learning signals are not detached: they send a second gradient through log_w.",
             "A signal is a weight, a number. Detach it.", ((SIGNALS, "bound - without"), (HIDDEN, "log_q")),
             ((SIGNALS, "bound - without"), (RETURN + " + ", "return "), (HIDDEN, "log_q"))),
@@ -91,14 +90,12 @@ MISTAKES = (
     Mistake("no_baseline", "All samples get the whole bound as their signal: there is no baseline.",
             "Very noisy. Subtract L with w_j replaced by the others' geometric mean.", (SIGNALS, "bound.detach().expand_as(log_w)")),
     Mistake("baseline_contains_its_own_sample", "The baseline contains the sample itself, and so the estimate is biased.",
-            "Replace log w_j by the mean of the *other* log-weights, (log_w.sum(0) - log_w) / (S - 1).",
-            (OTHERS, "log_w.mean(dim=0).expand_as(log_w)"), (OTHERS, "(log_w.sum(dim=0) / (num_samples - 1)).expand_as(log_w)"),
-            (SIGNALS, "(bound - log_w.mean(dim=0)).detach().expand_as(log_w)")),
+            "Replace log w_j by the mean of the *others*, (log_w.sum(0) - log_w) / (S - 1).", (OTHERS, "log_w.mean(dim=0)"),
+            (OTHERS, "log_w.sum(dim=0) / (num_samples - 1)"), (SIGNALS, "(bound - log_w.mean(dim=0)).detach()")),
     Mistake("signals_averaged", "The signals are averaged over the samples where they have to be summed.",
             "All S samples make one bound: sum log q over them. (RLOO's cost is a mean: there it is the mean.)", (SUM, ").mean(dim=0)")),
     Mistake("signals_of_the_log_weights", "The signals come from single log-weights: that is the leave-one-out gradient of the ELBO.",
-            "What sample j changes is the bound: L minus the L in which log w_j is replaced.",
-            (SIGNALS, "(log_w - others).detach()"), (SIGNALS, "(bound - others).detach()")),
+            "Sample j's signal is L minus L without j.", (SIGNALS, "(log_w - others).detach()"), (SIGNALS, "(bound - others).detach()")),
     Mistake("sign_flipped", "The signals have the wrong sign.", "signal_j = L - L without j.", ("(bound - without)", "(without - bound)")),
     Mistake("weights_for_signals", "The normalized weights stand where the signals belong.",
             "They are the gradient through log_w; log_q needs L minus L without j.", (SIGNALS, "log_w.softmax(dim=0).detach()")),
@@ -106,11 +103,6 @@ MISTAKES = (
 )
 
 VARIANTS = {
-    "a loop": body(
-        SOLUTION, "s = log_w.shape[0]", "bound = torch.logsumexp(log_w, 0) - math.log(s)", "total = bound", "for j in range(s):",
-        "    rest = torch.cat([log_w[:j], log_w[j + 1:]]).detach()",
-        "    without = torch.cat([rest, rest.mean(0, keepdim=True)]).logsumexp(0) - math.log(s)",
-        "    total = total + (bound.detach() - without) * (log_q[j] - log_q[j].detach())", "return total"),
     "the arithmetic mean of the others": ARITHMETIC,
     "in two parts": body(
         SOLUTION, "s = log_w.shape[0]", "with torch.no_grad():", "    others = (log_w.sum(0, keepdim=True) - log_w) / (s - 1)",
