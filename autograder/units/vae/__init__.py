@@ -4,7 +4,7 @@ NUMBER = 1
 TITLE = "The variational autoencoder"
 MODULES = (
     "gaussian_rsample",
-    "gaussian_log_prob",
+    "gaussian",
     "bernoulli",
     "elbo",
     "gaussian_kl",

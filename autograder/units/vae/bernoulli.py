@@ -30,15 +30,12 @@ MISTAKES = (
             "binary_cross_entropy_with_logits wants logits.", (LOGITS, "logits=torch.sigmoid(logits)")),
     Mistake("only_the_ones", "Only the pixels that are one are counted.",
             "The dark pixels carry information, too: (1 - x) log(1 - p).", (PIXELS, "x * nn.functional.logsigmoid(logits)")),
-    Mistake("arguments_swapped", "The arguments are swapped: the prediction comes first, the target second.",
-            "binary_cross_entropy_with_logits(logits, x).",
-            (PIXELS, "-nn.functional.binary_cross_entropy_with_logits(x, logits, reduction='none')"),
-            (PIXELS, "-nn.functional.binary_cross_entropy_with_logits(x, logits.sigmoid(), reduction='none')")),
+    Mistake("arguments_swapped", "The arguments are swapped.", "The prediction comes first: binary_cross_entropy_with_logits(logits, x).",
+            *((PIXELS, f"-nn.BCEWithLogitsLoss(reduction='none')(x, {given})") for given in ("logits", "logits.sigmoid()"))),
     Mistake("sigmoid_saturates", "With large logits the sigmoid is exactly 0 or 1, and its logarithm is lost.",
             "Stay with logits: binary_cross_entropy_with_logits, or Bernoulli(logits=logits).log_prob(x).",
             (LOGITS, "probs=torch.sigmoid(logits)"), (PIXELS, "(x * logits.sigmoid().log() + (1 - x) * (1 - logits.sigmoid()).log())")),
-    Mistake("not_summed", "Dimensions are left that have to be summed.",
-            "Sum over all dimensions but the first, for example with flatten(1).sum(1).",
+    Mistake("not_summed", "Dimensions are left that have to be summed.", "Sum over all but the first, as flatten(1).sum(1) does.",
             ("reduce(", "("), ("reduce(", "(lambda v: v.sum(-1))("), ("reduce(", "(lambda v: v.sum(1))(")),
     Mistake("bernoulli_negated", "The sign is wrong: this is the cross-entropy, and its negative is asked for.",
             "Binary cross-entropy is minus the Bernoulli log-probability: log p(x) = -BCE.", wrapped("-value")),
@@ -49,10 +46,6 @@ MISTAKES = (
 )
 
 VARIANTS = {
-    "cross-entropy with logits": body(
-        SOLUTION, "return -reduce(nn.functional.binary_cross_entropy_with_logits(logits, x, reduction='none'))"),
-    "softplus by hand": ((") -> Tensor", ", eps=None)"),
-                         body(SOLUTION, "return (x * logits - nn.functional.softplus(logits)).flatten(start_dim=1).sum(-1)")),
     "logsigmoid both ways": body(
         SOLUTION, "on, off = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)",
         "return torch.where(x > 0.5, on, off).reshape(len(x), -1).sum(dim=1)"),

@@ -52,17 +52,16 @@ def fault_in(table: Columns, behavior: str, *judges: Callable[[Columns], Finding
 
 def active_units(table: Columns) -> Finding:
     """Whole numbers between 0 and latents, and not 0 where the code carries nats."""
-    expected = "a whole number between 0 and latents"
     for latents, kl, active in zip(table["latents"], table["kl"], table["active_units"]):
-        got = f"active_units = {active:g} with {latents:g} latents"
-        if not math.isfinite(active):
-            return failed("active_units", "A number of active units is not finite.", None, expected, got)
-        if active != round(active):
-            return failed("active_units", "active_units counts latents, so it is a whole number.", "variances_not_counted", expected, got)
-        if active > latents:
-            return failed("active_units", "There are more active units than latents.", "active_units_over_images", expected, got)
-        if active < 0 or (active == 0 and kl > 3):
-            return failed("active_units", f"The KL is {kl:.1f} nats, so some latent must be active.", None, "at least 1 active unit", got)
+        for wrong, mistake, message in (
+            (not math.isfinite(active), None, "A number of active units is not finite."),
+            (active % 1 != 0, "variances_not_counted", "active_units counts latents, so it is a whole number."),
+            (active > latents, "active_units_over_images", "There are more active units than latents."),
+            (active < 0 or (active == 0 and kl > 3), None, f"The KL is {kl:.1f} nats, so some latent must be active."),
+        ):
+            if wrong:
+                expected, got = "a whole number from 0 to latents, above 0 for a large KL", f"{active:g} with {latents:g} latents"
+                return failed("active_units", message, mistake, expected, got)
     return passed("active_units", "Whole numbers, none above the number of latents.")
 
 

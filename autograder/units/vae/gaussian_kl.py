@@ -19,6 +19,7 @@ def gaussian_kl(mu_q: Tensor, log_sigma_q: Tensor, mu_p: Tensor, log_sigma_p: Te
 '''
 RATIO, DISTANCE = "log_sigma_q - log_sigma_p", "(mu_q - mu_p) / log_sigma_p.exp()"
 VARIANCES, QUADRATIC, HALF, ONE = "torch.exp(2 * log_ratio)", "distance**2", "0.5 * (", " - 1)"
+NORMALS = [f"{name} = torch.distributions.Normal(mu_{name}, log_sigma_{name}.exp())" for name in "qp"]
 
 
 def draw(rng: torch.Generator) -> dict[str, Any]:
@@ -44,8 +45,7 @@ MISTAKES = (
     Mistake("log_variance_for_log_sigma", "log_sigma is read as a log-variance.", "With log_sigma given, sigma^2 = exp(2 log_sigma).",
             ((RATIO, "0.5 * (log_sigma_q - log_sigma_p)"), (DISTANCE, "(mu_q - mu_p) / (0.5 * log_sigma_p).exp()"))),
     Mistake("variance_for_standard_deviation", "Standard deviations stand where variances belong.",
-            "The quadratic terms have sigma_q^2 and sigma_p^2.",
-            ((VARIANCES, "torch.exp(log_ratio)"), (QUADRATIC, "(mu_q - mu_p) ** 2 / log_sigma_p.exp()"))),
+            "The squares need sigma_q^2 and sigma_p^2.", ((VARIANCES, "torch.exp(log_ratio)"), (QUADRATIC, "distance * (mu_q - mu_p)"))),
     Mistake("missing_half_in_kl", "A factor 1/2 is missing.",
             "log sigma_p - log sigma_q + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2.",
             (HALF, "("), ((HALF, "("), (" - log_ratio", " - 2 * log_ratio"))),
@@ -53,19 +53,12 @@ MISTAKES = (
             "The KL of a distribution with itself must be zero: try it.", (ONE, ")"), (ONE, " - 2)")),
     Mistake("monte_carlo_for_closed_form", "This is a Monte Carlo estimate; the closed form is asked for.",
             "Two calls with the same arguments must agree: no sample is needed.",
-            body(SOLUTION, "q = torch.distributions.Normal(mu_q, log_sigma_q.exp())",
-                 "p = torch.distributions.Normal(mu_p, log_sigma_p.exp())",
-                 "z = q.rsample((2_000,))", "return (q.log_prob(z) - p.log_prob(z)).mean(dim=0).sum(dim=-1)")),
+            body(SOLUTION, *NORMALS, "z = q.rsample((2_000,))", "return (q.log_prob(z) - p.log_prob(z)).mean(dim=0).sum(dim=-1)")),
     *general("without_gradient", "changes_its_inputs"),
 )
 
 VARIANTS = {
-    "torch's kl_divergence": body(
-        SOLUTION, "q = torch.distributions.Normal(mu_q, log_sigma_q.exp())", "p = torch.distributions.Normal(mu_p, log_sigma_p.exp())",
-        "return torch.distributions.kl_divergence(q, p).sum(-1)"),
-    "with variances": body(
-        SOLUTION, "var_q, var_p = (2 * log_sigma_q).exp(), (2 * log_sigma_p).exp()",
-        "return 0.5 * (torch.log(var_p / var_q) + (var_q + (mu_p - mu_q).pow(2)) / var_p - 1).sum(dim=1)"),
+    "torch's kl_divergence": body(SOLUTION, *NORMALS, "return torch.distributions.kl_divergence(q, p).sum(-1)"),
     "cross-entropy minus entropy": body(
         SOLUTION, "constant = 0.5 * math.log(2 * math.pi)",
         "cross = 0.5 * (torch.exp(2 * log_sigma_q) + (mu_q - mu_p) ** 2) * torch.exp(-2 * log_sigma_p) + log_sigma_p + constant",
