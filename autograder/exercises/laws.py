@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Finding, Mistake, Seen, failed, passed, wrapped
 
-__all__ = ["GENERAL", "Summary", "agree", "close", "extremes", "general", "gradient", "shown", "untouched", "value"]
+__all__ = ["GENERAL", "Summary", "agree", "close", "differs", "extremes", "general", "gradient", "shown", "untouched", "value"]
 
 SIGMAS = 6.5  # of a mean: a false alarm in less than one of 1e9
 
@@ -89,27 +89,29 @@ def value(points: int, *names: str, what: str = "The value", shape: str = "one v
                 return failed("value", got["trouble"] if name == names[0] else f"{shapes(given)}: {got['trouble']}")
             if name == names[0] and varies(seen, name):
                 return failed("value", "Two calls with the same arguments differ.", random, shown(got["value"]), shown(got["again"]))
-            if fault := differs(got["value"], seen.right[name]["value"]):
+            if fault := differs(got["value"], seen.right[name]["value"], what, shape, rtol, atol):
                 return fault if untouched(given, got["after"]) else replace(fault, also=("changes_its_inputs",))
             if not untouched(given, got["after"]):
                 return failed("value", "Your code changes its arguments in place.", "changes_its_inputs")
         return passed("value", f"{what} is right for each example.")
 
-    def differs(got: Tensor, want: Tensor) -> Finding | None:
-        if close(got, want, rtol, atol):
-            return None
-        if got.shape != want.shape:
-            message = f"{what} must have {shape}, shape {list(want.shape)}; yours has shape {list(got.shape)}."
-        elif not got.isfinite().all():
-            message = f"{what} is not finite everywhere: there is NaN or infinity in it."
-        elif constant(got, want):
-            by = float((got.double() - want).mean())
-            message = f"{what} is off by the same number everywhere: {abs(by):.4g} too {'high' if by > 0 else 'low'}."
-        else:
-            message = f"{what} is wrong."
-        return failed("value", message, None, shown(want), shown(got))
-
     return Behavior("value", points, judge, lambda outputs: [outputs[name]["value"] for name in names], rtol=rtol, atol=atol)
+
+
+def differs(got: Tensor, want: Tensor, what: str, shape: str, rtol: float, atol: float) -> Finding | None:
+    """How a value is wrong, in plain numbers."""
+    if close(got, want, rtol, atol):
+        return None
+    if got.shape != want.shape:
+        message = f"{what} must have {shape}, shape {list(want.shape)}; yours has shape {list(got.shape)}."
+    elif not got.isfinite().all():
+        message = f"{what} is not finite everywhere: there is NaN or infinity in it."
+    elif constant(got, want):
+        by = float((got.double() - want).mean())
+        message = f"{what} is off by the same number everywhere: {abs(by):.4g} too {'high' if by > 0 else 'low'}."
+    else:
+        message = f"{what} is wrong."
+    return failed("value", message, None, shown(want), shown(got))
 
 
 def varies(seen: Seen, case: str) -> bool:

@@ -5,7 +5,6 @@ TITLE = "Importance sampling"
 MODULES = (
     "importance_estimate",
     "weights",
-    "over_samples",
     "log_weights",
     "bound",
     "bounds_table",

@@ -41,9 +41,6 @@ def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
     return inputs | ({"noise": Truth(inputs["weights"], inputs["x"]).noise(torch.cat(z)).float()} if z else {})
 
 
-# --- laws ----------------------------------------------------------------------------------------
-
-
 def changed(seen: Seen) -> tuple[str, ...]:
     return () if torch.equal(seen.outputs["x"], seen.inputs["x"]) else ("changes_its_inputs",)
 
@@ -72,8 +69,7 @@ VARIANCES, COUNT, COUNTED = "model.posterior(x).mean.var(dim=0)", "int((variance
 
 MISTAKES = (
     Mistake("samples_for_means", "The variance is that of samples.",
-            "A latent that is pure noise would count as active. Take the variance of the means: model.posterior(x).mean.",
-            (".mean.", ".sample().")),
+            "Pure noise would count as active. Take the variance of the means: model.posterior(x).mean.", (".mean.", ".sample().")),
     Mistake("variance_of_the_posterior", "This is the variance of q itself.", "Asked for is how far its mean moves from image to image.",
             (VARIANCES, "model.posterior(x).variance.mean(dim=0)"), (VARIANCES, "model.posterior(x).sigma.mean(dim=0)")),
     Mistake("variance_over_the_latents", "The variance is taken over the latents.", "One number for each latent: over the images, dim=0.",
@@ -82,8 +78,7 @@ MISTAKES = (
             ("dim=0", ""), (VARIANCES, VARIANCES + ".mean()")),
     Mistake("standard_deviation", "This is the standard deviation.", "The threshold 0.01 is one for variances.",
             (".var(", ".std("), (".var(dim=0)", ".std(dim=0, unbiased=False)")),
-    Mistake("second_moment", "This is the mean square.",
-            "A mean that is large and never moves tells nothing of x: subtract it first. var does.",
+    Mistake("second_moment", "This is the mean square.", "Subtract the mean first: one that never moves tells nothing of x.",
             (".var(dim=0)", ".square().mean(dim=0)")),
     Mistake("mean_of_the_means", "This is the mean of the posterior means.", "Asked for is their variance over the images.",
             (".var(dim=0)", ".abs().mean(dim=0)"), (".var(dim=0)", ".mean(dim=0)")),
@@ -102,9 +97,8 @@ MISTAKES = (
 VARIANTS = {
     "biased variance": body(SOLUTION, "means = model.posterior(x).mu", "v = ((means - means.mean(0)) ** 2).mean(0)",
                             "return (v > 0.01).sum().item(), v"),
-    "in parts, with the diagonal of the covariance": body(
-        SOLUTION, "means = torch.cat([model.posterior(part).mean for part in x.split(64)])", "v = torch.cov(means.T).diagonal()",
-        "return [len(v[v > 0.01]), v]"),
+    "in parts, with the covariance": body(SOLUTION, "means = torch.cat([model.posterior(part).mean for part in x.split(64)])",
+                                          "v = torch.cov(means.T).diagonal()", "return [len(v[v > 0.01]), v]"),
 }
 
 HINTS = (

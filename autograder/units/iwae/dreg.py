@@ -2,7 +2,7 @@
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, double, failed, passed, run, wrapped
 from autograder.units.iwae import PREAMBLE, probes
-from autograder.units.iwae.laws import CLOSE, directions, distance
+from autograder.units.iwae.laws import directions, flat, near
 from autograder.units.iwae.sampled import calls_of, draw_sampled, replay
 
 SOLUTION = '''\
@@ -29,7 +29,7 @@ def judge(seen: Seen) -> Finding:
         message, sign = (got["trouble"], None) if got else ("No gradient comes out of it.", "bound_without_graph")
         return failed("gradient", message, sign, expected, "none")
     mean = run(seen.exercise, seen.exercise.source(*MEAN), double(seen.replayed))
-    if any(distance(got, encoder(right)) < CLOSE for right in (seen.right, mean)):
+    if any(near(flat(got), flat(encoder(right))) for right in (seen.right, mean)):
         return passed("gradient", "The encoder gets the doubly reparameterized gradient.")
     return failed("gradient", "The encoder gets another gradient.", None, expected, "another gradient")
 
@@ -40,16 +40,14 @@ def encoder(outputs: dict) -> dict:
 
 
 MISTAKES = (
-    Mistake("gradient_of_the_bound", "The encoder gets the gradient of L_K itself.",
-            "Stop q's parameters in log q(z|x), and square the stopped weights.",
+    Mistake("gradient_of_the_bound", "The encoder gets the gradient of L_K itself.", "Stop q's parameters in log q; square the weights.",
             (RESULT, f"(torch.logsumexp({UNSTOPPED}, dim=0) - math.log(num_samples))")),
     Mistake("weights_not_squared", "The weights are not squared.",
             "The encoder's gradient has the squared normalized weights (Tucker et al. 2019, equation 8).", (".square()", "")),
     Mistake("weights_carry_gradient", "The gradient also goes through the weights.", "Stop them: softmax(log_w, 0).detach().",
             (WEIGHTS, f"weights = torch.softmax({UNSTOPPED}, dim=0)"), (WEIGHTS, WEIGHTS.replace(".detach()", ""))),
     Mistake("posterior_not_stopped", "The parameters of q are not stopped in log q(z|x).",
-            "Evaluate log q(z|x) with qz.mu.detach() and qz.log_sigma.detach(); z itself keeps its gradient.",
-            ("stopped = Normal(qz.mu.detach(), qz.sigma.detach())", "stopped = qz")),
+            "Stop qz.mu and qz.sigma there by detach(); z keeps its gradient.", ("Normal(qz.mu.detach(), qz.sigma.detach())", "qz")),
     Mistake("sign_flipped", "The gradient points the wrong way.", "The surrogate has to become large: return it without a minus.",
             wrapped("-value")),
     Mistake("bound_without_graph", "The surrogate carries no gradient.",
@@ -57,8 +55,7 @@ MISTAKES = (
 )
 
 VARIANTS = {
-    "a hook on z": (f"return {RESULT}",
-                    "z.register_hook(lambda grad: weights.unsqueeze(-1) * grad)\n    return (weights * log_w).sum(0)"),
+    "a hook on z": ("return (weights.square()", "z.register_hook(lambda grad: weights.unsqueeze(-1) * grad)\n    return (weights"),
     "the mean over the batch": MEAN,
 }
 

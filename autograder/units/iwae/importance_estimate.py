@@ -9,7 +9,7 @@ from torch.distributions import Normal
 
 from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.laws import SIGMAS, Summary, close, shown
-from autograder.exercises.pictures import RIGHT, YOURS
+from autograder.exercises.pictures import RIGHT, YOURS, histogram
 from autograder.units.iwae import PREAMBLE
 from autograder.units.iwae.probes import probe_estimate
 
@@ -34,9 +34,6 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
             "q": [uniform(0.5, 1.0), uniform(2.2, 2.8)], "num_samples": SAMPLES}
 
 
-# --- at the student's own samples ----------------------------------------------------------------
-
-
 def terms(inputs: dict[str, Any], z: Tensor) -> tuple[Tensor, Tensor]:
     """w and f at z."""
     a, b, c = inputs["f"]
@@ -59,13 +56,13 @@ def replay(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
 def judge_value(seen: Seen) -> Finding:
     call, right = seen.outputs["calls"][0], seen.right["calls"][0]["value"]
     few = ("num_samples_ignored",) if len(call["z"]) < SAMPLES else ()
+    good = close(call["value"], right, atol=1e-5)
     if not len(call["z"]):
         return failed("value", "Your code never calls f.", "f_not_used", "f at each sample", "no call of f")
-    if few or not close(call["value"], right, atol=1e-5):
-        message = f"The estimate has to be the mean of w f(z) over {SAMPLES} samples; f was called on {len(call['z'])}."
-        named = few if close(call["value"], right, atol=1e-5) else ()
-        return Finding("value", False, message, named, shown(right), shown(call["value"]), few)
-    return passed("value", "The estimate is the mean of w f(z) over your samples.")
+    if good and not few:
+        return passed("value", "The estimate is the mean of w f(z) over your samples.")
+    message = f"The estimate has to be the mean of w f(z) over {SAMPLES} samples; f was called on {len(call['z'])}."
+    return Finding("value", False, message, few if good else (), shown(right), shown(call["value"]), few)
 
 
 def judge_samples(seen: Seen) -> Finding:
@@ -73,17 +70,16 @@ def judge_samples(seen: Seen) -> Finding:
     first, z = (used(seen.inputs, call) for call in seen.outputs["calls"])
     if not len(first) or not len(z):
         return failed("samples", "Your code never calls f.", "f_not_used")
-    few = ("num_samples_ignored",) if len(z) < SAMPLES else ()
-    same = ("same_samples_in_every_call",) if torch.equal(first, z) else ()
+    shown_by = {"num_samples_ignored": len(z) < SAMPLES, "same_samples_in_every_call": torch.equal(first, z)}
+    signs = tuple(name for name, there in shown_by.items() if there)
     (mean, sigma), (at, width) = seen.inputs["q"], (float(z.mean()), float(z.std(correction=0)))
     error = SIGMAS * sigma / math.sqrt(len(z))
     drawn = abs(at - mean) <= error and abs(width - sigma) <= error / math.sqrt(2)  # NaN is neither
-    if drawn and not few and not same:
+    if drawn and not signs:
         return passed("samples", "The samples are draws of q, fresh in every call.")
-    got = f"{len(z)} with mean {at:.2f} and standard deviation {width:.2f}{', the same again' if same else ''}"
-    named = () if not drawn and len(z) > 50 else (few + same)[:1]
-    return Finding("samples", False, "The samples are not draws of q, as many as asked for and fresh in every call.", named,
-                   f"{SAMPLES} draws of q in each call", got, few + same)
+    got = f"{len(z)} with mean {at:.2f} and standard deviation {width:.2f}"
+    return Finding("samples", False, "The samples are not draws of q, as many as asked for and fresh in every call.",
+                   signs[:1] if drawn or len(z) <= 50 else (), f"{SAMPLES} draws of q in each call", got, signs)
 
 
 def spread(outputs: dict[str, Any]) -> list[Any]:
@@ -96,14 +92,13 @@ def spread(outputs: dict[str, Any]) -> list[Any]:
 
 
 MISTAKES = (
-    Mistake("weights_left_out", "The samples of q are averaged without weights.",
-            "That is the mean of f under q. Each sample has to count with w = p(z) / q(z).",
+    Mistake("weights_left_out", "The samples of q are averaged without weights.", "Each sample has to count with w = p(z) / q(z).",
             (f"    w = ({RATIO}).exp()\n    return (w * f(z))", "    return f(z)")),
     Mistake("weights_inverted", "The weights are upside down: q over p.", "w = p(z) / q(z): where q draws too rarely a sample counts more.",
             (RATIO, "q.log_prob(z) - p.log_prob(z)")),
     Mistake("self_normalized", "The weights are divided by their sum.",
-            "Both densities are normalized here, so the plain mean of w f(z) is unbiased. Dividing by the sum is for densities known up to "
-            "a constant, and is biased.", (MEAN, ".sum() / w.sum()"), (".exp()", ".softmax(dim=0)")),
+            "Both densities are normalized, so the plain mean of w f(z) is unbiased. The sum is for densities known up to a constant.",
+            (MEAN, ".sum() / w.sum()"), (".exp()", ".softmax(dim=0)")),
     Mistake("log_weights_for_weights", "f is multiplied with log w; it has to be w.",
             "log_prob gives logarithms: exp(log p(z) - log q(z)).", (".exp()", "")),
     Mistake("sum_for_mean", "The terms are summed; the mean is asked for.", "Divide by num_samples.", (MEAN, ".sum()")),
@@ -120,7 +115,7 @@ MISTAKES = (
             ("(num_samples,)", "(100,)")),
     Mistake("samples_from_p", "The samples come from p.", "In real problems nobody can sample from p. Draw from q.", ("z = q.", "z = p.")),
     Mistake("not_from_q", "The samples are not draws of q.", "Draw q.sample((num_samples,)).",
-            ("z = q.", "z = type(q)(q.mean, q.stddev**2)."), ("z = q.", "z = type(q)(q.mean, 1.0)."), ("z = q.", "z = type(q)(0.0, 1.0).")),
+            *(("z = q.", f"z = type(q)({other}).") for other in ("q.mean, q.stddev**2", "q.mean, 1.0", "0.0, 1.0"))),
     Mistake("same_samples_in_every_call", "Every call draws the same samples.", "Set no seed inside the function.",
             wrapped("value", "torch.manual_seed(1)")),
 )
@@ -130,11 +125,6 @@ VARIANTS = {
                                 "return torch.mean(torch.exp(p.log_prob(z)) / torch.exp(q.log_prob(z)) * f(z))"),
     "a loop": body(SOLUTION, "total = torch.zeros(())", "for z in q.sample((num_samples,)).split(500):",
                    "    total = total + (f(z) * torch.exp(p.log_prob(z) - q.log_prob(z))).sum()", "return total / num_samples"),
-    "a column": body(SOLUTION, "z = q.sample((num_samples, 1))",
-                     "return ((p.log_prob(z) - q.log_prob(z)).exp() * f(z)).sum(dim=0).squeeze() / num_samples"),
-    "log-mean-exp with the sign of f apart": body(
-        SOLUTION, "z = q.sample((num_samples,)).double()", "value = f(z)",
-        "log_terms = p.log_prob(z) - q.log_prob(z) + value.abs().log()", "return (value.sign() * log_terms.exp()).mean()"),
 }
 
 HINTS = (
@@ -146,30 +136,19 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """The samples beside q, if they are not those of q; else the estimate beside the running mean."""
-    call, (mean, sigma) = outputs["calls"][0], inputs["q"]
+    call, q = outputs["calls"][0], Normal(*inputs["q"])
     z = used(inputs, call)
-    (w, f), number = terms(inputs, z), torch.arange(1, len(z) + 1)
-    if abs(float(z.mean()) - mean) > 0.2 * sigma or not abs(float(z.std(correction=0)) / sigma - 1) < 0.2:
-        grid = torch.linspace(min(mean - 4 * sigma, float(z.min())), max(mean + 4 * sigma, float(z.max())), 300)
-        ax.hist(z, bins=60, density=True, color=YOURS, alpha=0.7, label="yours")
-        ax.plot(grid, Normal(mean, sigma).log_prob(grid).exp(), color=RIGHT, label="right: q")
-        ax.plot(grid, Normal(*inputs["p"]).log_prob(grid).exp(), color="gray", linestyle="--", label="p")
-        ax.set(xlabel="z", ylabel="density")
-        words = (f"Your samples have mean {float(z.mean()):.2f} and standard deviation {float(z.std(correction=0)):.2f}; q has {mean:.2f} "
-                 f"and {sigma:.2f}, p has {inputs['p'][0]:.2f} and {inputs['p'][1]:.2f}.")
-    else:
-        got, running = float(call["value"]), (w * f).cumsum(0) / number
-        if not abs(got) < 20 * float(running.abs().max()):  # NaN is not
-            raise ValueError("nothing to draw")
-        ax.axhline(got, color=YOURS, label="yours")
-        some = torch.logspace(0, math.log10(len(z)), 200).long().clamp(1, len(z)) - 1
-        ax.plot(number[some], running[some], color=RIGHT, label="right: mean of w f(z)")
-        ax.plot(number[some], (f.cumsum(0) / number)[some], color="gray", linestyle="--", linewidth=1, label="mean of f(z)")
-        ax.set(xscale="log", xlabel="samples", ylabel="estimate")
-        words = (f"Your estimate is {got:.4g}. The mean of w f(z) over your {len(z)} samples is {float(running[-1]):.4g}, that of f(z) "
-                 f"without weights {float(f.mean()):.4g}.")
+    if abs(float(z.mean() - q.mean)) > 0.2 * q.stddev or not abs(float(z.std(correction=0) / q.stddev) - 1) < 0.2:
+        return histogram(ax, z, q.icdf((torch.arange(SAMPLES) + 0.5) / SAMPLES), "z")
+    got, number = float(call["value"]), torch.arange(1, len(z) + 1)
+    running = math.prod(terms(inputs, z)).cumsum(0) / number
+    if not abs(got) < 20 * float(running.abs().max()):  # NaN is not
+        raise ValueError("nothing to draw")
+    ax.axhline(got, color=YOURS, label="yours")
+    ax.plot(number[::20], running[::20], color=RIGHT, label="right: mean of w f(z)")
+    ax.set(xlabel="samples", ylabel="estimate")
     ax.legend()
-    return words
+    return f"Your estimate is {got:.4g}. The mean of w f(z) over your {len(z)} samples is {float(running[-1]):.4g}."
 
 
 EXERCISES = (

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Edit, Finding, Seen, double, failed, passed, run
-from autograder.exercises.laws import SIGMAS, constant, shown
+from autograder.exercises.laws import SIGMAS, differs, shown
 from autograder.units.iwae.sampled import ATOL, REPLAYED, RTOL, Right, Sampled, calls_of, is_constant, log_mean_exp
 
-__all__ = ["CLOSE", "directions", "distance", "gradient", "no_draws_of_q", "samples", "samples_fault", "value"]
+__all__ = ["directions", "flat", "gradient", "near", "no_draws_of_q", "samples", "samples_fault", "value"]
 
 # With these the bound does not stand on K draws of q, so the value is not that of L_K either.
 NO_DRAWS_OF_Q = ("decodes_the_mean", "samples_from_the_prior", "averages_the_latents", "wrong_spread", "one_sample_repeated",
@@ -49,9 +49,8 @@ def value(points: int, what: str, shape: str, right: Right, draws: Callable[[See
         if any(call.changed_x for call in calls.values()):
             return failed("value", "Your code changes x in place.", "changes_its_inputs", "x as it was", "another x")
         # With draws of the prior p(x|z) alone is a right weight: then its mistake would be named, too.
-        if fault == "samples_from_the_prior" and seen.exercise.mistake("only_log_px"):
-            return failed("value", f"{what} stands on draws of p(z).", fault, "K independent draws of q(z|x)", "draws of p(z)")
-        if wrong := at_first(calls["usual"]) or later(seen, calls):
+        prior = fault == "samples_from_the_prior" and seen.exercise.mistake("only_log_px")
+        if wrong := None if prior else at_first(calls["usual"]) or later(seen, calls):
             return replace(wrong, also=(fault,) if fault else ())
         if fault:
             return failed("value", f"{what} does not stand on K draws of q(z|x).", fault, "K independent draws of q(z|x)", "other latents")
@@ -59,29 +58,21 @@ def value(points: int, what: str, shape: str, right: Right, draws: Callable[[See
 
     def at_first(call: Sampled) -> Finding | None:
         """A wrong value in plain numbers."""
-        got, z = call.value, call.z
+        z = call.z
         if call.stands_on(right) is not None:
             return None
         if z is None or (len(z) != call.num_samples and call.agrees(z, right)):
             count = f"{len(call.rows)} for {call.batch} examples" if z is None else f"{len(z)} for each example"
             return failed("value", f"num_samples is {call.num_samples}, and the latents that your code decodes are {count}.")
-        want = right(call.log_w(z))
-        if got.shape != want.shape:
-            message = f"{what} must have {shape}, shape {list(want.shape)}; yours has shape {list(got.shape)}."
-        elif constant(got, want):
-            by = float((got - want).mean())
-            message = f"{what} is off by the same number everywhere: all too {'high' if by > 0 else 'low'} by {abs(by):.4g} nats."
-        else:
-            message = f"{what} is {'wrong' if got.isfinite().all() else 'not finite everywhere'}."
-        return failed("value", message, None, shown(want), shown(got))
+        return differs(call.value, right(call.log_w(z)), what, shape, RTOL, ATOL)
 
     def later(seen: Seen, calls: dict[str, Sampled]) -> Finding | None:
         for name, found in seen.outputs.items():
             where, sign = LATER.get(name.rstrip("0123456789 "), (None, None))
             if where and ("trouble" in found or calls[name].stands_on(right) is None):
-                wanted = f"shape {seen.inputs['cases'][name]['shape']}"
-                got = (found["trouble"], "an exception") if "trouble" in found else ("There it is wrong.", shown(found["value"]))
-                return failed("value", f"{what} is right for the first call, and not {where}. {got[0]}", sign, wanted, got[1])
+                message = f"{what} is right for the first call, and not {where}. {found.get('trouble', 'There it is wrong.')}"
+                got = shown(found["value"]) if "value" in found else "an exception"
+                return failed("value", message, sign, f"shape {seen.inputs['cases'][name]['shape']}", got)
         return None
 
     def view(outputs: dict[str, Any]) -> Any:
@@ -182,22 +173,19 @@ def gradient(points: int, dreg: Edit) -> Behavior:
             return failed("gradient", "The bound carries no gradient, so nothing can be trained on it.", sign, expected)
         if fault := no_draws_of_q(seen):
             return failed("gradient", "The gradient does not stand on K draws of q(z|x).", fault, expected)
-        for name in asked:
-            if not (right(seen.outputs[name], seen.right[name], right_value) or right(seen.outputs[name], other(seen)[name], right_value)):
-                where = "" if name == "usual" else f" {LATER[name][0]}"
-                return failed("gradient", f"This is not the gradient of the bound{where}.", None, expected, "another gradient")
+        wrong = [name for name in asked if not right(seen.outputs[name], seen.right[name], right_value)]
+        other = run(seen.exercise, seen.exercise.source(dreg), double(seen.replayed)) if wrong else {}
+        wrong = [name for name in wrong if not right(seen.outputs[name], other[name], right_value)]
+        if wrong:
+            where = "" if wrong[0] == "usual" else f" {LATER[wrong[0]][0]}"
+            return failed("gradient", f"This is not the gradient of the bound{where}.", None, expected, "another gradient")
         return passed("gradient", "The gradient is that of L_K, or one that agrees with it on average, for encoder and decoder.")
 
     def right(got: dict[str, Any], want: dict[str, Any], right_value: bool) -> bool:
-        got, want = got.get("slopes", {}), want["slopes"]
-        if got.keys() != want.keys():
+        if got.get("slopes", {}).keys() != want["slopes"].keys():
             return False
-        projected = sum(float((got[n].double() * w).sum()) for n, w in want.items()) / sum(float(w.square().sum()) for w in want.values())
-        factor = 1.0 if right_value else projected
-        return distance(got, {name: factor * slope for name, slope in want.items()}) < CLOSE
-
-    def other(seen: Seen) -> dict[str, Any]:
-        return run(seen.exercise, seen.exercise.source(dreg), double(seen.replayed))
+        got, want = flat(got["slopes"]), flat(want["slopes"])
+        return near(got, want if right_value else want * (got @ want) / (want @ want))
 
     def view(outputs: dict[str, Any]) -> list[Any]:
         return [directions(found["slopes"]) for found in outputs.values() if "slopes" in found]
@@ -205,10 +193,14 @@ def gradient(points: int, dreg: Edit) -> Behavior:
     return Behavior("gradient", points, judge, view, after="value", own=True, rtol=1e-3, atol=3e-4)
 
 
-def distance(got: dict[str, Tensor], want: dict[str, Tensor]) -> float:
-    """Relative distance of two gradients (Frobenius norm over all of their parameters)."""
-    left = sum(float((got[n].double() - want[n].double()).square().sum()) for n in want)
-    return (left / max(sum(float(w.double().square().sum()) for w in want.values()), 1e-30)) ** 0.5
+def flat(slopes: dict[str, Tensor]) -> Tensor:
+    """A gradient for all parameters in one row."""
+    return torch.cat([slope.double().flatten() for slope in slopes.values()])
+
+
+def near(got: Tensor, want: Tensor) -> bool:
+    """Whether two gradients, each in one row, are the same."""
+    return float((got - want).norm()) < CLOSE * float(want.norm())
 
 
 def directions(slopes: dict[str, Tensor]) -> dict[str, Any]:

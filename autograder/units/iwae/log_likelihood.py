@@ -24,10 +24,9 @@ def log_likelihood(model: nn.Module, x: Tensor, num_samples: int = 5000, chunk: 
     return total - math.log(num_samples)
 '''
 START = "total = torch.full((len(x),), -math.inf)  # log of the sum of the weights so far"
-LOOP = "for start in range(0, num_samples, chunk):"
+FROM_ZERO = START, "total = torch.zeros(len(x))"
 DRAW, SIZE = "z = qz.sample((min(chunk, num_samples - start),))", "min(chunk, num_samples - start)"
-ADD = "total = torch.logaddexp(total, torch.logsumexp(log_w, dim=0))"
-END, LOG_K = "return total - math.log(num_samples)", " - math.log(num_samples)"
+ADD, LOG_K = "total = torch.logaddexp(total, torch.logsumexp(log_w, dim=0))", " - math.log(num_samples)"
 SUM, BOUND = "torch.logsumexp(log_w, dim=0)", "torch.logsumexp(log_w, dim=0) - math.log(len(log_w))"
 NO_DRAWS = ("decodes_the_mean", "samples_from_the_prior", "one_z_for_the_batch", "samples_shared_across_the_batch")
 
@@ -39,9 +38,6 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     cases = {"usual": {"arguments": [87, 32], "rows": rows, "shape": [len(rows)]},
              "one chunk": {"arguments": [61, 200], "rows": rows[:1], "shape": [1], "weights": weights}}
     return inputs | {"signature": "log_likelihood(model, x, num_samples, chunk)", "cases": cases, "kind": "images"}
-
-
-# --- laws ----------------------------------------------------------------------------------------
 
 
 def drawn_badly(seen: Seen) -> str | None:
@@ -72,68 +68,53 @@ LAWS = (
     value(2, "The estimate", "one value for each example", log_mean_exp, drawn_badly),
     law("memory", "chunk_ignored", lambda call, record: call.largest > record["arguments"][1] * call.batch,
         "More samples are decoded at once than chunk allows.", "No more samples are decoded at once than chunk allows."),
-    law("encoder", "encodes_for_each_chunk",  # one pixel of each row was kept
-        lambda call, record: sum(part.numel() for part in record["encoded"]) != call.batch,
-        "Each example has to be encoded once, and not for each chunk.", "Each example is encoded once."),
+    law("encoder", "encodes_for_each_chunk", lambda call, record: sum(part.numel() for part in record["encoded"]) != call.batch,
+        "Each example has to be encoded once, and not for each chunk.", "Each example is encoded once."),  # one pixel of each row is kept
     law("graph", "keeps_the_graph", lambda call, record: record["graph"],
         "The result carries a graph, so every chunk's activations stay in memory.", "No graph is kept."),
 )
 
 
-# --- mistakes ------------------------------------------------------------------------------------
-
-
 def listed(part: str, end: str) -> tuple[Edit, ...]:
     """A list of what each chunk gives, and what is made of it."""
-    return (START, "parts = []"), (ADD, f"parts.append({part})"), (END, f"return {end}")
+    return (START, "parts = []"), (ADD, f"parts.append({part})"), (f"total{LOG_K}", end)
 
 
 MISTAKES = (
     Mistake("chunks_averaged", "The bounds of the chunks are averaged.",
-            "The mean of logarithms is too low: it is L_chunk, not L_K. Add up the weights of all chunks (logaddexp), and take one "
-            "logarithm.", listed(BOUND, "torch.stack(parts).mean(dim=0)"), listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(chunk)"),
-            listed(SUM, "torch.stack(parts).mean(dim=0) - math.log(num_samples)"), listed(SUM, "torch.stack(parts).mean(dim=0)")),
-    Mistake("chunks_equally_weighted", "A short last chunk counts as much as a full one.",
-            "Add up sums of weights, not means; subtract log K once, at the end.",
+            "The mean of logarithms is too low: L_chunk, not L_K. Add up the weights of all chunks (logaddexp); take one logarithm.",
+            *(listed(part, f"torch.stack(parts).mean(dim=0){rest}") for part, rest in (
+                (BOUND, ""), (SUM, " - math.log(chunk)"), (SUM, LOG_K), (SUM, "")))),
+    Mistake("chunks_equally_weighted", "A short last chunk counts as much as a full one.", "Add up sums of weights, not means.",
             listed(BOUND, "torch.logsumexp(torch.stack(parts), dim=0) - math.log(len(parts))")),
     Mistake("mean_of_logs", "This is the mean of the log-weights, the ELBO.", "logsumexp over all K samples, minus log K.",
             listed("log_w", "torch.cat(parts).mean(dim=0)")),
     Mistake("log_k_missing", "log K is not subtracted.", "Subtract log(num_samples) at the end.", (LOG_K, "")),
-    Mistake("log_of_the_chunk", "The logarithm of the chunk is subtracted, not that of all samples.",
-            "Subtract log(num_samples), once, at the end.", (LOG_K, " - math.log(chunk)"), (LOG_K, " - math.log(len(log_w))"),
-            (LOG_K, " - math.log(-(-num_samples // chunk))"), (LOG_K, " - math.log(-(-num_samples // chunk) * chunk)")),
+    Mistake("log_of_the_chunk", "The logarithm of the chunk is subtracted, not that of all samples.", "Subtract log(num_samples) once.",
+            *((LOG_K, f" - math.log({number})") for number in (
+                "chunk", "len(log_w)", "-(-num_samples // chunk)", "-(-num_samples // chunk) * chunk"))),
     Mistake("last_chunk_only", "Only the last chunk counts.", "Keep the logsumexp so far and add the next one: torch.logaddexp.",
             (ADD, f"total = {SUM}"), ((ADD, f"total = {SUM}"), (LOG_K, " - math.log(len(log_w))"))),
-    Mistake("last_chunk_left_out", "The last, smaller chunk is left out.",
-            "num_samples need not be a multiple of chunk: its size is min(chunk, num_samples - done).",
-            ((LOOP, "for _ in range(max(1, num_samples // chunk)):"), (SIZE, "min(chunk, num_samples)"))),
+    Mistake("last_chunk_left_out", "The last, smaller chunk is left out.", "Its size is min(chunk, num_samples - done).",
+            (("range(0, num_samples, chunk)", "range(max(1, num_samples // chunk))"), (SIZE, "min(chunk, num_samples)"))),
     Mistake("fewer_samples_than_a_chunk", "It stops where all samples fit into one chunk.",
-            "chunk is the largest number of samples at once, and may be larger than num_samples: take min(chunk, num_samples - done).",
-            ((LOOP, "for start in range(chunk, num_samples + chunk, chunk) if chunk < num_samples else ():"),
-             (SIZE, "min(chunk, num_samples - start + chunk)"), (END, f"assert len(log_w)\n    {END}"))),
+            "chunk may be the larger one: take min(chunk, num_samples - done).", ("qz, pz", "assert num_samples > chunk\n    qz, pz")),
     Mistake("more_samples_than_asked", "More samples were drawn than asked for.",
             "The last chunk's size is min(chunk, num_samples - done).", (SIZE, "chunk")),
     Mistake("starts_from_zero", "The running sum of logarithms starts at 0, which is log 1.",
-            "A sum of weights starts at 0, so its logarithm starts at -infinity: use float('-inf'), or begin with the first chunk.",
-            (START, "total = torch.zeros(len(x))")),
-    Mistake("sum_of_chunks", "The logarithms of the chunks are added up.",
-            "That multiplies sums. Add the sums themselves: torch.logaddexp.",
-            ((START, "total = torch.zeros(len(x))"), (ADD, f"total = total + {SUM}")),
-            ((START, "total = torch.zeros(len(x))"), (ADD, f"total = total + {BOUND}"), (LOG_K, ""))),
+            "A sum of weights starts at 0, so its logarithm starts at -infinity: use float('-inf').", FROM_ZERO),
+    Mistake("sum_of_chunks", "The logarithms of the chunks are added up.", "Add the sums themselves: torch.logaddexp.",
+            (FROM_ZERO, (ADD, f"total = total + {SUM}")), (FROM_ZERO, (ADD, f"total = total + {BOUND}"), (LOG_K, ""))),
     Mistake("best_sample_only", "Only the largest weight counts.", "logsumexp adds up all weights.",
-            ((ADD, "total = torch.maximum(total, log_w.max(dim=0).values)"), (LOG_K, "")),
-            (ADD, "total = torch.maximum(total, log_w.max(dim=0).values)")),
+            ((ADD, "total = total.maximum(log_w.amax(0))"), (LOG_K, "")), (ADD, "total = total.maximum(log_w.amax(0))")),
     Mistake("bound_negated", "The sign is turned.", "Return log p(x), which is negative for binary images.", wrapped("-value")),
     Mistake("exp_underflows", "exp(log w) is 0 in floating point.", "Add up weights in logarithms: logsumexp and logaddexp.",
-            ((START, "total = torch.zeros(len(x))"), (ADD, "total = total + log_w.exp().sum(dim=0)"),
-             (END, "return torch.log(total / num_samples)")),
-            *(((START, "total = torch.zeros(len(x))"), (ADD, "total = total + log_w.exp().sum(dim=0)"),
-               (END, f"return torch.log(total / num_samples + {tiny})")) for tiny in (1e-8, 1e-6, 1e-10, 1e-12, 1e-30))),
+            *((FROM_ZERO, (ADD, "total = total + log_w.exp().sum(dim=0)"), (f"total{LOG_K}", f"torch.log(total / num_samples + {tiny})"))
+              for tiny in (0, 1e-8, 1e-6, 1e-10, 1e-12, 1e-30))),
     Mistake("averaged_over_the_batch", "The batch is averaged or summed, too.", "Return one estimate for each example, shape (batch,).",
             wrapped("value.mean()"), wrapped("value.sum()")),
     Mistake("num_samples_ignored", "Fewer samples were drawn than asked for.", "All chunks together hold num_samples samples.",
-            ((LOOP, "for start in range(0, min(num_samples, 50), chunk):"), (SIZE, "min(chunk, 50 - start)"),
-             (LOG_K, " - math.log(min(num_samples, 50))"))),
+            ("qz, pz", "num_samples = min(num_samples, 50)\n    qz, pz")),
     Mistake("decodes_the_mean", "The mean of q is decoded in place of samples.", "Draw from q: qz.sample((size,)).",
             (DRAW, f"z = qz.mean.expand({SIZE}, -1, -1)")),
     Mistake("samples_from_the_prior", "The samples come from the prior.", "Draw from q(z|x) and divide by its density.",
@@ -147,7 +128,7 @@ MISTAKES = (
     Mistake("changes_its_inputs", "x is changed in place.", "Make a new tensor.", (START, f"x.clamp_(0.01, 0.99)\n    {START}")),
     Mistake("chunk_ignored", "All samples are decoded at once.",
             "Decode at most chunk samples of each example at a time: 5,000 samples of 100 images are 1.6 GB of logits.",
-            ((LOOP, "for start in range(1):"), (SIZE, "num_samples"))),
+            ("for start", "chunk = num_samples\n    for start")),
     Mistake("encodes_for_each_chunk", "The images are encoded anew for every chunk.",
             "q(z|x) does not change: ask model.posterior(x) once, before the loop.", (DRAW, f"qz = model.posterior(x)\n        {DRAW}")),
     Mistake("keeps_the_graph", "The result carries a graph.",
@@ -158,13 +139,12 @@ VARIANTS = {
     "a list of logarithms": listed(SUM, "torch.logsumexp(torch.stack(parts), 0) - math.log(num_samples)"),
     "detached at the end of each chunk, the result in float64": (
         ("@torch.no_grad()\n", ""), (f"torch.logaddexp(total, {SUM})", f"torch.logaddexp(total, {SUM}.detach())"),
-        (END, "return (total - math.log(num_samples)).double()")),
+        (f"total{LOG_K}", f"(total{LOG_K}).double()")),
 }
 
 HINTS = (
     "The sum over 5,000 weights can be taken in pieces. What do you have to remember from one piece to the next?",
-    "One number for each example: the logsumexp of all weights so far. torch.logaddexp adds the next piece to it. Subtract log K "
-    "once, at the end.",
+    "One number for each example: the logsumexp of all weights so far. torch.logaddexp adds the next piece. Subtract log K at the end.",
     "Encode once. For each piece: z = qz.sample((size,)), log_w (size, batch), piece = logsumexp(log_w, 0); "
     "total = piece, then logaddexp(total, piece). The last piece may be smaller. All under torch.no_grad().",
 )

@@ -11,8 +11,6 @@ from autograder.exercises.functions import as_tensor, attempt, differentiate, ne
 from autograder.exercises.recording import KINDS, RecordingVAE, of_each_kind
 from autograder.probing import Trouble
 
-# --- log-weights, the bound, log p(x), DReG ------------------------------------------------------
-
 
 def probe_sampled(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """Call it with the model in every case: with images and, where these come back in other shapes than asked for, with flat pixels.
@@ -67,9 +65,6 @@ def probe_active_units(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, RuntimeError):
         raise Trouble(f"The count that `{said}` returned is no single number but {type(count).__name__}.") from None
     return {"count": count, "variances": as_tensor(variances, f"{said}[1]").detach(), "x": given.flatten(1), "drawn": model.drawn}
-
-
-# --- functions of functions ----------------------------------------------------------------------
 
 
 def probe_estimate(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,6 @@ def draw(rng: torch.Generator) -> dict[str, Any]:
     return cases("resample(z, log_w, num_draws)", **given)
 
 
-# --- which candidates were drawn -----------------------------------------------------------------
-
-
 def counts(outputs: dict[str, Any], case: str = "usual") -> Tensor | None:
     """How often each candidate was drawn, (K, batch); None where a draw is none of its own example's candidates."""
     z, got = outputs["usual"]["after"]["z"].double(), outputs[case].get("value", torch.zeros(0)).double()
@@ -42,45 +39,39 @@ def counts(outputs: dict[str, Any], case: str = "usual") -> Tensor | None:
     return torch.stack([torch.bincount(k, minlength=len(z)) for k in which], dim=1).double()
 
 
-def changed(seen: Seen) -> bool:
-    return not untouched(seen.inputs["cases"]["usual"], seen.outputs["usual"]["after"])
-
-
 def follow(seen: Seen, case: str) -> bool:
     """Whether the candidates were drawn in proportion to their weights; those that were given."""
-    want, drawn = DRAWS * torch.softmax(seen.inputs["cases"]["usual"]["log_w"].double(), 0), counts(seen.outputs, case)
-    return drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF and not changed(seen)
+    given, drawn = seen.inputs["cases"]["usual"], counts(seen.outputs, case)
+    want = DRAWS * torch.softmax(given["log_w"].double(), 0)
+    near = drawn is not None and float(((drawn - want).square() / want).sum()) < FAR_OFF
+    return near and untouched(given, seen.outputs["usual"]["after"])
 
 
-def repeated(seen: Seen) -> tuple[str, ...]:
-    """The sign of draws that vary, but not from call to call."""
-    first, again = (seen.outputs["usual"][name] for name in ("value", "again"))
+def signs(seen: Seen) -> tuple[str, ...]:
+    """Of arguments that are changed; of draws that vary, but not from call to call."""
+    first, again, after = (seen.outputs["usual"][name] for name in ("value", "again", "after"))
+    if not untouched(seen.inputs["cases"]["usual"], after):
+        return ("changes_its_inputs",)
     same = DRAWS in first.shape and torch.equal(first, again) and first.std(first.shape.index(DRAWS)).nan_to_num().any()
     return ("same_samples_in_every_call",) if same else ()
 
 
-# --- laws ----------------------------------------------------------------------------------------
-
-
 def judge_picks(seen: Seen) -> Finding:
-    if changed(seen):
+    if "changes_its_inputs" in signs(seen):
         return failed("picks", "Your code changes z or log_w in place.", "changes_its_inputs", "arguments as they were", "others")
-    if counts(seen.outputs) is None:
-        shape, got = [DRAWS, *seen.inputs["cases"]["usual"]["z"].shape[1:]], seen.outputs["usual"]["value"]
-        message = "A draw is none of its example's candidates."
-        return Finding("picks", False, message, (), f"shape {shape}, each entry a candidate of its example", shown(got), repeated(seen))
-    return passed("picks", "Each draw is one of its own example's candidates.")
+    if counts(seen.outputs) is not None:
+        return passed("picks", "Each draw is one of its own example's candidates.")
+    expected = f"shape {[DRAWS, *seen.inputs['cases']['usual']['z'].shape[1:]]}, each entry a candidate of its example"
+    got = shown(seen.outputs["usual"]["value"])
+    return Finding("picks", False, "A draw is none of its example's candidates.", (), expected, got, signs(seen))
 
 
 def judge_weights(seen: Seen) -> Finding:
-    same = repeated(seen)
-    if changed(seen):
-        return failed("weights", "Judged once the arguments are left alone.", "changes_its_inputs")
-    if not follow(seen, "usual"):
-        return Finding("weights", False, "The draws do not follow the normalized weights.", also=same)
-    if same:
-        return failed("weights", "Two calls drew exactly the same.", *same, "fresh draws", "the same again")
-    return passed("weights", "Each candidate is drawn as often as its weight says.")
+    good, named = follow(seen, "usual"), signs(seen)
+    if good and not named:
+        return passed("weights", "Each candidate is drawn as often as its weight says.")
+    message = "Two calls drew exactly the same." if good else "The draws do not follow the normalized weights."
+    return Finding("weights", False, message, named if good or "changes_its_inputs" in named else (), also=named)
 
 
 def judge_far(seen: Seen) -> Finding:
@@ -101,45 +92,34 @@ def moments(outputs: dict[str, Any], case: str = "usual") -> Any:
     return list(outputs[case]["value"].shape), Summary(terms.mean(0), terms.std(0) / len(terms) ** 0.5)
 
 
-def far(outputs: dict[str, Any]) -> Any:
-    """And whether each draw is a candidate."""
-    return moments(outputs, "far"), counts(outputs, "far") is not None
-
-
-PICK = "Categorical(logits=log_w.T).sample((num_draws,))"
+PICK, LOGITS = "Categorical(logits=log_w.T).sample((num_draws,))", "logits=log_w.T"
 TAKE = "z[index, torch.arange(z.shape[1])]"
-LOGITS = "logits=log_w.T"
 
 MISTAKES = (
     Mistake("picks_of_another_example", "A draw is another example's candidate.",
-            "Index samples and batch together: z[index, torch.arange(batch)], with index of shape (num_draws, batch).",
-            (TAKE, "z.flatten(0, 1)[index]")),
+            "Index samples and batch together: z[index, torch.arange(batch)].", (TAKE, "z.flatten(0, 1)[index]")),
     Mistake("latents_apart", "Each latent is drawn by itself.", "A draw is a whole candidate: the same index k for all its M latents.",
             ((".sample((num_draws,))", ".sample((num_draws, z.shape[2])).transpose(1, 2)"),
              (TAKE, "torch.stack([z[index[..., m], torch.arange(z.shape[1]), m] for m in range(z.shape[2])], dim=-1)"))),
     Mistake("averaged_over_the_samples", "The candidates are averaged.",
             "A sample of the posterior is one of the candidates; their mean need not be a probable z.",
-            body(SOLUTION, "return (torch.softmax(log_w, dim=0).unsqueeze(-1) * z).sum(dim=0).expand(num_draws, -1, -1)"),
-            body(SOLUTION, "return z.mean(dim=0).expand(num_draws, -1, -1)")),
+            *(body(SOLUTION, f"return {mean}.expand(num_draws, -1, -1)") for mean in (
+                "(torch.softmax(log_w, dim=0).unsqueeze(-1) * z).sum(dim=0)", "z.mean(dim=0)"))),
     Mistake("samples_not_weighted", "All candidates are drawn alike.", "Draw candidate k with its normalized weight as the probability.",
             (LOGITS, "logits=0 * log_w.T")),
     Mistake("weights_inverted", "The least probable candidates are drawn most.",
             "The probabilities are softmax(log_w, 0), without a minus.", (LOGITS, "logits=-log_w.T")),
     Mistake("weights_over_the_batch", "The weights are normalized over the batch.",
-            "The K candidates of one example share the probability 1. Categorical wants them in its last dimension: log_w.T.",
-            (LOGITS, "probs=torch.softmax(log_w, dim=1).T")),
-    Mistake("best_sample_only", "The largest weight is taken every time.",
-            "That is a maximum, and no sample of the posterior. Draw with the weights.",
+            "The K candidates of one example share the probability 1: Categorical(logits=log_w.T).", (LOGITS, "probs=log_w.softmax(1).T")),
+    Mistake("best_sample_only", "The largest weight is taken every time.", "That is no sample of the posterior. Draw with the weights.",
             (PICK, "log_w.argmax(dim=0).expand(num_draws, -1)")),
     Mistake("log_weights_for_weights", "Log-weights are used as if they were weights.",
             "Categorical(logits=log_w.T), or probs=softmax(log_w, 0).T.", (LOGITS, "probs=-log_w.T")),
     Mistake("weights_squared", "The weights are squared.", "The probabilities are the normalized weights themselves.",
             (LOGITS, "logits=2 * log_w.T")),
     Mistake("one_pick_for_all_examples", "All examples draw the same index.", "Each example has weights of its own, and draws for itself.",
-            (PICK, "Categorical(logits=log_w[:, 0]).sample((num_draws, 1)).expand(-1, z.shape[1])"),
-            (PICK, "Categorical(logits=log_w.mean(dim=1)).sample((num_draws, 1)).expand(-1, z.shape[1])")),
-    Mistake("exp_underflows", "With log-weights of 784 pixels exp(log_w) is 0.",
-            "Hand over logarithms, Categorical(logits=...), or normalize with softmax.",
+            *((PICK, f"Categorical(logits=log_w{one}).sample((num_draws, 1)).expand(-1, z.shape[1])") for one in ("[:, 0]", ".mean(1)"))),
+    Mistake("exp_underflows", "With log-weights of 784 pixels exp(log_w) is 0.", "Hand over logarithms: Categorical(logits=...).",
             (PICK, "torch.multinomial(log_w.exp().T, num_draws, replacement=True).T"),
             (LOGITS, "probs=(log_w.exp() if log_w.exp().sum() > 0 else torch.ones_like(log_w)).T")),
     Mistake("samples_and_batch_swapped", "The batch stands first.", "The result has shape (num_draws, batch, M).",
@@ -155,13 +135,6 @@ VARIANTS = {
     "Gumbel's maximum": body(SOLUTION, "noise = -torch.log(-torch.log(torch.rand(num_draws, *log_w.shape)))",
                              "index = (log_w + noise).argmax(1)",
                              "return torch.gather(z, 0, index.unsqueeze(-1).expand(-1, -1, z.shape[2]))"),
-    "systematic": body(SOLUTION, "steps = (torch.arange(num_draws)[:, None] + torch.rand(1, z.shape[1])) / num_draws",
-                       "edges = log_w.softmax(0).cumsum(0)", "index = (steps[:, None] > edges[:-1]).sum(1)",
-                       "index = torch.stack([column[torch.randperm(num_draws)] for column in index.T], dim=1)",
-                       "return z[index, torch.arange(z.shape[1])]"),
-    "a loop over examples": body(
-        SOLUTION, "picks = [z[Categorical(logits=log_w[:, b]).sample((num_draws,)), b] for b in range(z.shape[1])]",
-        "return torch.stack(picks, dim=1)"),
 }
 
 HINTS = (
@@ -173,8 +146,8 @@ HINTS = (
 
 def picture(ax: Any, inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
     """How often each candidate of the example that is furthest off was drawn, beside its weight."""
-    case = "far" if follow(Seen(None, inputs, outputs), "usual") else "usual"
     right = torch.softmax(inputs["cases"]["usual"]["log_w"].double(), 0)
+    case = "far" if follow(Seen(None, inputs, outputs), "usual") else "usual"
     return furthest(ax, counts(outputs, case).T / DRAWS, right.T, "candidate", "share of the draws")
 
 
@@ -184,6 +157,7 @@ EXERCISES = (
         laws=(
             Behavior("picks", 1, judge_picks, moments, sound=lambda view: False),
             Behavior("weights", 2, judge_weights, moments, after="picks", sound=lambda view: False),
-            Behavior("extremes", 1, judge_far, far, after="weights", sound=lambda view: view[1]),
+            Behavior("extremes", 1, judge_far, lambda outputs: (moments(outputs, "far"), counts(outputs, "far") is not None),
+                     after="weights", sound=lambda view: view[1]),
         ), mistakes=MISTAKES, variants=VARIANTS, hints=HINTS, picture=picture),
 )

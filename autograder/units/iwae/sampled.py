@@ -92,11 +92,7 @@ def log_mean_exp(log_w: Tensor) -> Tensor:
 
 
 class Truth:
-    """The probe's model in closed form and float64, for a batch x of shape (batch, pixels).
-
-    Attributes:
-        mu, log_sigma: (batch, M) of q(z|x).
-    """
+    """The probe's model in closed form and float64, for x of shape (batch, pixels); mu and log_sigma of q(z|x) are (batch, M)."""
 
     def __init__(self, weights: dict[str, Tensor], x: Tensor):
         self.weights, self.x = {name: w.double() for name, w in weights.items()}, x.double()
@@ -160,14 +156,11 @@ class Sampled(Truth):
         return next((z for z in self.candidates() if any(self.agrees(z, right) for right in rights)), None)
 
 
-def read_calls(inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Sampled]:
-    return {name: Sampled(inputs, inputs["cases"][name], found) for name, found in outputs.items() if "trouble" not in found}
-
-
 def calls_of(seen: Seen) -> dict[str, Sampled]:
     """The calls that came back, by case; read once for all laws."""
     if not hasattr(seen, "calls"):
-        seen.calls = read_calls(seen.inputs, seen.outputs)
+        came = {name: found for name, found in seen.outputs.items() if "trouble" not in found}
+        seen.calls = {name: Sampled(seen.inputs, seen.inputs["cases"][name], found) for name, found in came.items()}
     return seen.calls
 
 
@@ -179,8 +172,7 @@ def is_constant(seen: Seen) -> bool:
 def replay(inputs: dict[str, Any], outputs: dict[str, Any], whole: bool = False) -> dict[str, Any]:
     """All cases but the repetitions, with the noise of the latents that the student's code decoded, and of those that it did not.
 
-    Arguments:
-        whole: give back all that was decoded, and not only what the value stands on.
+    Of those that it decoded only what the value stands on, or the `whole`.
     """
 
     def noise(call: Sampled) -> Tensor | None:
@@ -188,7 +180,7 @@ def replay(inputs: dict[str, Any], outputs: dict[str, Any], whole: bool = False)
         found = [z for z in found if z is not None]
         return call.noise(torch.cat(found[:1] + call.unused)).float() if found else None
 
-    calls = read_calls(inputs, {name: found for name, found in outputs.items() if name in REPLAYED})
+    calls = calls_of(Seen(None, inputs, {name: found for name, found in outputs.items() if name in REPLAYED}))
     cases = {n: c | {"noise": noise(calls[n]) if n in calls else None} for n, c in inputs["cases"].items() if n in REPLAYED}
     return inputs | {"cases": cases}
 

@@ -1,4 +1,4 @@
-"""Exercise 2b: weights that sum to one over the samples of an example, and how many samples they leave."""
+"""Exercises 2b and 2c: weights that sum to one over the samples, how many samples they leave; K samples in one call of a network."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autograder.exercises.exercise import Exercise, Mistake, body, wrapped
+from autograder.exercises.exercise import Behavior, Exercise, Finding, Mistake, Seen, body, failed, passed, wrapped
 from autograder.exercises.functions import cases
 from autograder.exercises.laws import close, extremes, general, value
 from autograder.exercises.pictures import furthest
 from autograder.units.iwae import PREAMBLE
+from autograder.units.iwae.probes import probe_over_samples
 
 WEIGHTS_SOLUTION = '''\
 def normalized_weights(log_w: Tensor) -> Tensor:
@@ -23,9 +24,24 @@ def effective_sample_size(log_w: Tensor) -> Tensor:
     """1 / sum of the squared normalized weights: (K, batch) -> (batch,), between 1 and K."""
     return 1 / normalized_weights(log_w).square().sum(dim=0)
 '''
+FOLD_SOLUTION = '''\
+def merge(x: Tensor) -> Tensor:
+    """Fold the samples into the batch: (K, batch, ...) -> (K * batch, ...)."""
+    return x.flatten(0, 1)
 
 
-def draw(rng: torch.Generator, signature: str) -> dict[str, Any]:
+def unmerge(x: Tensor, num_samples: int) -> Tensor:
+    """Undo merge: (K * batch, ...) -> (K, batch, ...)."""
+    return x.unflatten(0, (num_samples, x.shape[0] // num_samples))
+
+
+def over_samples(f, z: Tensor) -> Tensor:
+    """f, which knows a batch only, on all samples at once: z (K, batch, ...) -> f's results (K, batch, ...)."""
+    return unmerge(f(merge(z)), z.shape[0])
+'''
+
+
+def draw_weights(rng: torch.Generator, signature: str) -> dict[str, Any]:
     """Log-weights (K, batch): of usual size, of a single sample, and of 784 pixels."""
 
     def log_w(samples: int, batch: int, level: float, spread: float) -> dict[str, Tensor]:
@@ -76,9 +92,7 @@ WEIGHTS_MISTAKES = (
 
 WEIGHTS_VARIANTS = {
     "by the maximum": body(WEIGHTS_SOLUTION, "w = (log_w - log_w.amax(dim=0)).exp()", "return w / w.sum(0, keepdim=True)"),
-    "exp of log_softmax": body(WEIGHTS_SOLUTION, "return torch.exp(log_w - torch.logsumexp(log_w, 0))"),
     "K last inside": body(WEIGHTS_SOLUTION, "return nn.functional.softmax(log_w.T, dim=-1).T"),
-    "in float64": body(WEIGHTS_SOLUTION, "return log_w.double().softmax(0)"),
 }
 WEIGHTS_HINTS = (
     "Which function makes positive numbers that sum to one out of any real numbers, and does not mind their size?",
@@ -117,9 +131,6 @@ SIZE_MISTAKES = (
 SIZE_VARIANTS = {
     "sum squared over sum of squares": body(SIZE_SOLUTION, "w = (log_w - log_w.amax(0)).exp()", "return w.sum(0) ** 2 / (w**2).sum(0)"),
     "in logarithms": body(SIZE_SOLUTION, "return (2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)).exp()"),
-    "by the spread of the weights": body(SIZE_SOLUTION, "w = normalized_weights(log_w) * len(log_w)",
-                                         "return len(log_w) / (1 + w.var(dim=0, unbiased=False))"),
-    "einsum": body(SIZE_SOLUTION, "w = log_w.softmax(0)", "return torch.einsum('kb,kb->b', w, w).reciprocal()"),
 }
 SIZE_HINTS = (
     "Start from normalized weights. What is the sum of their squares when they are all equal, and when one of them is 1?",
@@ -127,17 +138,81 @@ SIZE_HINTS = (
     "return 1 / normalized_weights(log_w).square().sum(dim=0)",
 )
 
+# --- K samples in one call -----------------------------------------------------------------------
+
+MERGED, UNMERGED, FOLDED = "x.flatten(0, 1)", "x.unflatten(0, (num_samples, x.shape[0] // num_samples))", "unmerge(f(merge(z)), z.shape[0])"
+WITHOUT = ((MERGED, "x"), (UNMERGED, "x"))  # neither merge nor unmerge is of use
+SHAPES = {"vectors": (3, 4, 2), "images": (4, 3, 1, 5, 2), "numbers": (5, 2)}
+RIGHT = value(2, *SHAPES, what="The result", shape="f's results, (K, batch, ...)", random="", rtol=1e-6, atol=1e-6)
+
+
+def draw_samples(rng: torch.Generator) -> dict[str, Any]:
+    return cases("over_samples(f, z)", **{name: {"z": torch.randn(shape, generator=rng)} for name, shape in SHAPES.items()})
+
+
+def judge_calls(seen: Seen) -> Finding:
+    calls, right = seen.outputs["calls"], seen.right["calls"]
+    if 0 < calls <= right:
+        return passed("one_call", "f is called once, on all samples.")
+    message = f"For {right} tensors z f is called {calls} times."
+    return failed("one_call", message, "a_call_for_each_sample" if calls else None, "one call of f for each z", f"{calls} calls")
+
+
+FOLD_LAWS = (
+    replace(RIGHT, name="values", judge=lambda seen: replace(RIGHT.judge(seen), behavior="values"),
+            view=lambda outputs: [outputs[name].get("value", "stops") for name in SHAPES]),
+    Behavior("one_call", 1, judge_calls, after="values", own=True),
+)
+
+FOLD_MISTAKES = (
+    Mistake("merge_permutes_the_batch", "Samples and examples come back in another order than they went in.",
+            "flatten(0, 1) of (K, batch, ...) lies sample after sample, so the way back is unflatten(0, (K, batch)).",
+            (UNMERGED, "x.unflatten(0, (x.shape[0] // num_samples, num_samples)).transpose(0, 1)"),
+            (MERGED, "x.transpose(0, 1).flatten(0, 1)"), (UNMERGED, "x.unflatten(0, (x.shape[0] // num_samples, num_samples))")),
+    Mistake("not_unmerged", "The result is still folded: (K * batch, ...).", "unmerge has to give the dimension of the samples back.",
+            (UNMERGED, "x")),
+    Mistake("only_vectors", "It works for (K, batch, M) only.", "Fold the first two dimensions, whatever follows: even nothing at all.",
+            (MERGED, "x.view(-1, x.shape[2])"), (MERGED, "x.reshape(-1, x.shape[-1])"),
+            *(wrapped("value", taken) for taken in ("_, _, _ = given[1].shape", "_ = given[1].shape[2]"))),
+    Mistake("one_sample_only", "Only one sample went through.", "All K samples are asked for.",
+            (*WITHOUT, (FOLDED, "f(z[0])")), wrapped("value[:1]")),
+    Mistake("samples_and_batch_swapped", "Samples and batch have changed places.", "The result starts with K, then batch, as z does.",
+            wrapped("value.transpose(0, 1)")),
+    Mistake("averaged_over_the_samples", "The samples are averaged.", "Every sample's result is asked for.", wrapped("value.mean(dim=0)")),
+    Mistake("a_call_for_each_sample", "f is called for each sample by itself.",
+            "Fold the samples into the batch and call f once: a network takes a large batch far faster than many small ones.",
+            (*WITHOUT, (FOLDED, "torch.stack([f(sample) for sample in z])")),
+            (*WITHOUT, (FOLDED, "torch.stack([f(example) for example in z.unbind(1)], dim=1)"))),
+    Mistake("changes_its_inputs", "z is changed in place.",
+            "Methods ending in an underscore and += overwrite their tensor; make a new one.", wrapped("(value, given[1].mul_(2))[0]")),
+)
+
+WHOLE = FOLD_SOLUTION[FOLD_SOLUTION.index("def over_samples"):]
+FOLD_VARIANTS = {
+    "example by example": body(WHOLE, "y = f(z.transpose(0, 1).flatten(0, 1))",
+                               "return y.unflatten(0, (z.shape[1], z.shape[0])).transpose(0, 1)"),
+    "cat and split": body(WHOLE, "return torch.stack(f(torch.cat(list(z))).split(z.shape[1]))"),
+}
+FOLD_HINTS = (
+    "A tensor (K, batch, M) lies in memory sample after sample. Which reshaping leaves that order alone?",
+    "flatten(0, 1) folds the first two dimensions into one; unflatten(0, (K, batch)) takes them apart again, in the same order.",
+    "merge: x.flatten(0, 1). unmerge: x.unflatten(0, (num_samples, x.shape[0] // num_samples)).",
+)
+
 EXERCISES = (
     Exercise(name="iwae.normalized_weights", target="normalized_weights", title="Weights that sum to one over the samples",
         read_on="Lecture 02, how many samples are left", solution=WEIGHTS_SOLUTION, preamble=PREAMBLE,
-        draw=partial(draw, signature="normalized_weights(log_w)"),
+        draw=partial(draw_weights, signature="normalized_weights(log_w)"),
         laws=(value(1, "usual", "one", what="The tensor of weights", shape="the shape of log_w", atol=1e-5), FAR),
         mistakes=WEIGHTS_MISTAKES, variants=WEIGHTS_VARIANTS, hints=WEIGHTS_HINTS,
         picture=partial(picture, right=lambda w: w, across="sample", up="normalized weight")),
     Exercise(name="iwae.effective_sample_size", target="effective_sample_size", title="How many samples the weights leave",
         read_on="Lecture 02, how many samples are left", solution=SIZE_SOLUTION, preamble=PREAMBLE + WEIGHTS_SOLUTION + "\n\n",
-        draw=partial(draw, signature="effective_sample_size(log_w)"),
+        draw=partial(draw_weights, signature="effective_sample_size(log_w)"),
         laws=(value(1, "usual", "one", what="The effective sample size", atol=1e-5), FAR),
         mistakes=SIZE_MISTAKES, variants=SIZE_VARIANTS, hints=SIZE_HINTS,
         picture=partial(picture, right=lambda w: 1 / w.square().sum(0), across="example", up="effective sample size")),
+    Exercise(name="iwae.over_samples", target="over_samples", title="K samples through a network in one call",
+        read_on="Lecture 02, folding samples into the batch", solution=FOLD_SOLUTION, preamble=PREAMBLE, draw=draw_samples,
+        probe=probe_over_samples, laws=FOLD_LAWS, mistakes=FOLD_MISTAKES, variants=FOLD_VARIANTS, hints=FOLD_HINTS),
 )
