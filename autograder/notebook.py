@@ -21,6 +21,7 @@ from autograder.written import VERDICT_MIME
 __all__ = ["CheckFailed", "check", "hint", "progress"]
 
 PROGRESS_FILE = ".elbolab_progress.json"
+latest: str | None = None  # the check that was run last
 
 
 class CheckFailed(AssertionError):
@@ -56,6 +57,8 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
     show(verdict_panel(find_check(name), verdict, note=note), text, {VERDICT_MIME: verdict.record()})
     if grading:
         return float(verdict.points)
+    global latest
+    latest = name
     remember(name, verdict)
     if not verdict.passed:
         # nbgrader's Validate shows one line of it, which is cut at about a hundred characters.
@@ -63,19 +66,34 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
     return None
 
 
-def hint(name: str) -> None:
-    """Open the next of three hints for a check, the earlier ones above it."""
+def hint(name: str | None = None, solution: bool = False) -> None:
+    """Open the next of three hints for a check, the earlier ones above it.
+
+    Arguments:
+        name: the check; the one that was run last when left out.
+        solution: show the whole solution. There has to be an attempt of your own first, and `progress()` says that you have seen it.
+    """
+    if name is None and latest is None:
+        print('Which check? For example hint("vae.elbo"); progress() lists them.')
+        return
     try:
-        found = find_check(name)
+        found = find_check(name or latest)
     except Trouble as trouble:
         print(trouble)
         return
     state = recall()
-    level = min(count(state.get(name, {}), "hints") + 1, len(found.hints))
-    state.setdefault(name, {})["hints"] = level
+    entry = state.setdefault(found.name, {})
+    if solution and not count(entry, "tries"):
+        print(f'Try it yourself first: the solution is there once check("{found.name}", {found.target}) has looked at an answer of yours. '
+              f'Hints are there at once: hint("{found.name}").')
+        return
+    level = min(count(entry, "hints") + (not solution), len(found.hints))
+    entry["hints"] = level
+    if solution:
+        entry["solution"] = True
     save(state)
-    text = "\n".join(f"Hint {i + 1} of {len(found.hints)}: {h}" for i, h in enumerate(found.hints[:level]))
-    show(hint_panel(found, level), text)
+    text = [f"Hint {i + 1} of {len(found.hints)}: {h}" for i, h in enumerate(found.hints[:level])]
+    show(hint_panel(found, level, solution), "\n".join(text + [found.solution] * solution))
 
 
 def progress(unit: str = "vae") -> None:

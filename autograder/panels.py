@@ -114,12 +114,16 @@ def read_on(check: Exercise) -> str:
     return f'<div style="opacity:.75;margin-top:4px">Read on: {code(check.read_on)}</div>' if check.read_on else ""
 
 
-def hint_panel(check: Exercise, level: int) -> str:
-    """The first `level` hints."""
-    rows = "".join(f'<li style="margin:3px 0">{code(h)}</li>' for h in check.hints[:level])
+def hint_panel(check: Exercise, level: int, solution: bool = False) -> str:
+    """The first `level` hints, and the solution if it is asked for."""
+    rows = "".join(f'<li style="margin:3px 0;white-space:pre-wrap">{code(h)}</li>' for h in check.hints[:level])
     left = len(check.hints) - level
-    more = f"{left} more: run this cell again." if left else "This was the last hint."
-    return box(ASIDE, f"<b>Hints for {code(check.title)}</b><ol style='margin:4px 0'>{rows}</ol><span style='opacity:.75'>{more}</span>")
+    request = f"<code>hint(&quot;{escape(check.name)}&quot;, solution=True)</code>"
+    more = f"{left} more: run this cell again." if left else f"This was the last hint. The whole solution: {request}."
+    if solution:
+        more = f"<b>The solution</b><pre style='margin:4px 0;overflow-x:auto'>{escape(check.solution)}</pre>"
+    hints = f"<ol style='margin:4px 0'>{rows}</ol>" if rows else "<br>"
+    return box(ASIDE, f"<b>Hints for {code(check.title)}</b>{hints}<span style='opacity:.75'>{more}</span>")
 
 
 def progress_panel(checks: Sequence[Exercise], state: Mapping[str, Mapping[str, Any]]) -> str:
@@ -147,7 +151,7 @@ def progress_panel(checks: Sequence[Exercise], state: Mapping[str, Mapping[str, 
             f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
             f'<td style="{cell}"><code>{escape(check.name)}</code></td><td style="{cell}">{code(check.title)}</td>'
             f'<td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}'
-            f'{" (bonus)" if check.bonus else ""}</td></tr>'
+            f'{" (bonus)" if check.bonus else ""}{", solution seen" if entry.get("solution") else ""}</td></tr>'
         )
     head = f"<b>{have:g} of {total} points</b> checked so far"
     return box(ASIDE, f"{head}{bar}<table style='border-collapse:collapse;font-size:13px'>{''.join(rows)}</table>")

@@ -260,3 +260,16 @@ def test_older_code_than_the_cell_shows_is_said(own_folder):
     shell.user_ns["stale"] = notebook.stale
     shell.run_cell("class Answer:\n    one = 3\nsaid = stale('Answer', Answer)\n1 / 0")
     assert shell.user_ns["said"] == "" and notebook.stale("Answer", shell.user_ns["Answer"]) == ""
+
+
+def test_the_solution_can_be_had_after_an_attempt_and_is_remembered(right, displayed, capsys):
+    hint(NAME, solution=True)
+    assert "Try it yourself first" in capsys.readouterr().out and not displayed
+    with pytest.raises(CheckFailed):
+        check(NAME, None)
+    hint(solution=True)  # of the check that was run last
+    assert SOLUTIONS[TARGET].strip() in displayed[-1]["text/plain"]
+    progress()
+    assert displayed[-1]["text/html"].count("solution seen") == 1
+    hint(NAME)
+    assert SOLUTIONS[TARGET].strip() not in displayed[-1]["text/plain"]
