@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -20,6 +21,7 @@ from autograder.written import VERDICT_MIME
 __all__ = ["CheckFailed", "check", "hint", "progress"]
 
 PROGRESS_FILE = ".elbolab_progress.json"
+latest: str | None = None  # the check that was run last
 
 
 class CheckFailed(AssertionError):
@@ -50,9 +52,13 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
         if grading:
             return 0.0
         raise CheckFailed(str(trouble)) from None
-    show(verdict_panel(find_check(name), verdict), plain(verdict), {VERDICT_MIME: verdict.record()})
+    note = stale(find_check(name).target, student)
+    text = "\n".join(filter(None, [note, plain(verdict)]))
+    show(verdict_panel(find_check(name), verdict, note=note), text, {VERDICT_MIME: verdict.record()})
     if grading:
         return float(verdict.points)
+    global latest
+    latest = name
     remember(name, verdict)
     if not verdict.passed:
         # nbgrader's Validate shows one line of it, which is cut at about a hundred characters.
@@ -60,19 +66,34 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
     return None
 
 
-def hint(name: str) -> None:
-    """Open the next of three hints for a check, the earlier ones above it."""
+def hint(name: str | None = None, solution: bool = False) -> None:
+    """Open the next of three hints for a check, the earlier ones above it.
+
+    Arguments:
+        name: the check; the one that was run last when left out.
+        solution: show the whole solution. There has to be an attempt of your own first, and `progress()` says that you have seen it.
+    """
+    if name is None and latest is None:
+        print('Which check? For example hint("vae.elbo"); progress() lists them.')
+        return
     try:
-        found = find_check(name)
+        found = find_check(name or latest)
     except Trouble as trouble:
         print(trouble)
         return
     state = recall()
-    level = min(count(state.get(name, {}), "hints") + 1, len(found.hints))
-    state.setdefault(name, {})["hints"] = level
+    entry = state.setdefault(found.name, {})
+    if solution and not count(entry, "tries"):
+        print(f'Try it yourself first: the solution is there once check("{found.name}", {found.target}) has looked at an answer of yours. '
+              f'Hints are there at once: hint("{found.name}").')
+        return
+    level = min(count(entry, "hints") + (not solution), len(found.hints))
+    entry["hints"] = level
+    if solution:
+        entry["solution"] = True
     save(state)
-    text = "\n".join(f"Hint {i + 1} of {len(found.hints)}: {h}" for i, h in enumerate(found.hints[:level]))
-    show(hint_panel(found, level), text)
+    text = [f"Hint {i + 1} of {len(found.hints)}: {h}" for i, h in enumerate(found.hints[:level])]
+    show(hint_panel(found, level, solution), "\n".join(text + [found.solution] * solution))
 
 
 def progress(unit: str = "vae") -> None:
@@ -125,6 +146,42 @@ def remember(name: str, verdict: Verdict) -> None:
     save(state)
 
 
+# --- cells that stopped --------------------------------------------------------------------------
+
+left: dict[str, Any] = {}  # by name, what an earlier run of its cell made, where the last run stopped before it came to it
+
+
+class Watch:
+    """Sees, cell by cell, which classes and functions a cell was to define and did not."""
+
+    def __init__(self, shell: Any):
+        self.names, self.before = shell.user_ns, {}
+        shell.events.register("pre_run_cell", self.begin)
+        shell.events.register("post_run_cell", self.end)
+
+    def begin(self, info: Any) -> None:
+        defined = re.findall(r"^(?:class|def)\s+(\w+)", info.raw_cell or "", re.MULTILINE)  # of no Python, too
+        self.before = {name: self.names.get(name) for name in defined}
+
+    def end(self, result: Any) -> None:
+        for name, made in self.before.items():
+            left.pop(name, None)
+            if made is not None and self.names.get(name) is made:
+                left[name] = made
+
+
+def stale(target: str, student: Any) -> str:
+    """What to say where the object is of an earlier run than its cell's last one; else ""."""
+    if student is None or left.get(target) is not student:
+        return ""
+    return (f"The last run of the cell that defines `{target}` stopped before it got there, so this is the `{target}` of an earlier run. "
+            "Put that cell right and run it again.")
+
+
+if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) is not None:
+    Watch(shell)
+
+
 # --- showing -------------------------------------------------------------------------------------
 
 
@@ -139,6 +196,8 @@ def plain(verdict: Verdict) -> str:
     lines += [f"  {mistake.advice}" for mistake in verdict.mistakes]
     if verdict.picture:
         lines.append(f"  In a picture: {verdict.picture['alt']}")
+    if verdict.printed and not verdict.passed:
+        lines += ["  Your code printed:", textwrap.indent(verdict.printed, "    ")]
     return "\n".join(lines)
 
 

@@ -28,11 +28,15 @@ def box(color: str, body: str) -> str:
     return f'<div style="{FONT};{frame};padding:10px 14px;margin:6px 0;max-width:52em">{body}</div>'
 
 
-def verdict_panel(check: Exercise, verdict: Verdict, draw: bool = True) -> str:
-    """✓ or ✗, each behavior, the likely mistake, and hints on request; without `draw` the picture in words only."""
+def verdict_panel(check: Exercise, verdict: Verdict, draw: bool = True, note: str = "") -> str:
+    """✓ or ✗, each behavior, the likely mistake, and hints on request; without `draw` the picture in words only.
+
+    Above all of it stands a `note`, if there is one.
+    """
     color = GOOD if verdict.passed else BAD
     mark = "✓" if verdict.passed else "✗"
-    parts = [
+    parts = [f'<div style="margin:0 0 6px"><b>{code(note)}</b></div>'] if note else []
+    parts += [
         '<div style="display:flex;justify-content:space-between;gap:1em">'
         f'<b style="color:{color};font-size:16px">{mark} {code(check.title)}</b>'
         f'<span style="white-space:nowrap;opacity:.75">{verdict.points:g} of {verdict.max_points} points</span></div>'
@@ -49,8 +53,29 @@ def verdict_panel(check: Exercise, verdict: Verdict, draw: bool = True) -> str:
     parts += [finding_row(check, f, said=verdict.message) for f in verdict.findings]
     parts.append("</table>")
     if not verdict.passed:
-        parts += [hint_details(check), read_on(check)]
+        parts += [printed(verdict), hint_details(check), again(check, verdict), read_on(check)]
     return box(color, "".join(parts))
+
+
+def printed(verdict: Verdict) -> str:
+    """What the student's code printed while it was checked."""
+    if not verdict.printed:
+        return ""
+    style = "margin:4px 0 0 1em;max-height:15em;overflow:auto;font-size:12px"
+    return (f'<details open style="margin-top:4px"><summary style="cursor:pointer;color:{ASIDE}">What your code printed</summary>'
+            f'<pre style="{style}">{escape(verdict.printed)}</pre></details>')
+
+
+def again(check: Exercise, verdict: Verdict) -> str:
+    """The line that checks with the same random inputs."""
+    if verdict.seed is None:
+        return ""
+    return ('<div style="opacity:.75;margin-top:4px">The same random inputs again: '
+            f"<code>{escape(call(check, verdict))}</code></div>")
+
+
+def call(check: Exercise, verdict: Verdict) -> str:
+    return f'check("{check.name}", {check.target}, seed={verdict.seed})'
 
 
 def picture(found: Mapping[str, Any], draw: bool) -> str:
@@ -89,12 +114,16 @@ def read_on(check: Exercise) -> str:
     return f'<div style="opacity:.75;margin-top:4px">Read on: {code(check.read_on)}</div>' if check.read_on else ""
 
 
-def hint_panel(check: Exercise, level: int) -> str:
-    """The first `level` hints."""
-    rows = "".join(f'<li style="margin:3px 0">{code(h)}</li>' for h in check.hints[:level])
+def hint_panel(check: Exercise, level: int, solution: bool = False) -> str:
+    """The first `level` hints, and the solution if it is asked for."""
+    rows = "".join(f'<li style="margin:3px 0;white-space:pre-wrap">{code(h)}</li>' for h in check.hints[:level])
     left = len(check.hints) - level
-    more = f"{left} more: run this cell again." if left else "This was the last hint."
-    return box(ASIDE, f"<b>Hints for {code(check.title)}</b><ol style='margin:4px 0'>{rows}</ol><span style='opacity:.75'>{more}</span>")
+    request = f"<code>hint(&quot;{escape(check.name)}&quot;, solution=True)</code>"
+    more = f"{left} more: run this cell again." if left else f"This was the last hint. The whole solution: {request}."
+    if solution:
+        more = f"<b>The solution</b><pre style='margin:4px 0;overflow-x:auto'>{escape(check.solution)}</pre>"
+    hints = f"<ol style='margin:4px 0'>{rows}</ol>" if rows else "<br>"
+    return box(ASIDE, f"<b>Hints for {code(check.title)}</b>{hints}<span style='opacity:.75'>{more}</span>")
 
 
 def progress_panel(checks: Sequence[Exercise], state: Mapping[str, Mapping[str, Any]]) -> str:
@@ -122,7 +151,7 @@ def progress_panel(checks: Sequence[Exercise], state: Mapping[str, Mapping[str, 
             f'<tr style="background:none"><td style="{cell};color:{color}"><b>{mark}</b></td>'
             f'<td style="{cell}"><code>{escape(check.name)}</code></td><td style="{cell}">{code(check.title)}</td>'
             f'<td style="{cell};text-align:right;white-space:nowrap">{points(check):g} of {check.max_points}'
-            f'{" (bonus)" if check.bonus else ""}</td></tr>'
+            f'{" (bonus)" if check.bonus else ""}{", solution seen" if entry.get("solution") else ""}</td></tr>'
         )
     head = f"<b>{have:g} of {total} points</b> checked so far"
     return box(ASIDE, f"{head}{bar}<table style='border-collapse:collapse;font-size:13px'>{''.join(rows)}</table>")

@@ -70,9 +70,13 @@ def run_probe(
     inputs: dict[str, Any],
     seed: int,
     seconds: float,
+    printed: io.StringIO | None = None,
 ) -> dict[str, Any]:
-    """Call `probe` and return its outputs, or ``{"trouble": sentence}``; never raises for what the student wrote."""
-    silence = io.StringIO()
+    """Call `probe` and return its outputs, or ``{"trouble": sentence}``; never raises for what the student wrote.
+
+    What the student's code prints goes to `printed`, and nowhere else.
+    """
+    silence = printed or io.StringIO()
     try:
         with (
             known_state(seed),

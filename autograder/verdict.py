@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ __all__ = ["Verdict", "draw_inputs", "evaluate", "judge_outputs", "troubled"]
 
 
 UNREACHED = "Not judged: what comes before it failed."
+PRINTED = 2000  # characters of what the student's code printed
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Verdict:
     read_on: str = ""
     worth: tuple[int, ...] = ()  # the points of each finding's behavior
     picture: dict[str, Any] | None = None  # of an answer that failed: the "steps" that draw it, "alt" in words
+    seed: int | None = None  # in a notebook: of the inputs
+    printed: str = ""  # in a notebook: what the student's code printed, from its beginning
 
     @property
     def passed(self) -> bool:
@@ -125,6 +129,7 @@ def evaluate(check: Exercise, student: Any, seed: int | None = None, seconds: fl
         seed: seed of the inputs; drawn afresh when left out.
         seconds: time limit for the student's code.
     """
-    seed = secrets.randbits(62) if seed is None else seed
-    inputs = draw_inputs(check, seed)
-    return judge_outputs(check, inputs, run_probe(check.probe, student, inputs, seed, seconds))
+    seed = secrets.randbelow(10**6) if seed is None else seed  # short: people type it to see the same inputs again
+    inputs, printed = draw_inputs(check, seed), io.StringIO()
+    verdict = judge_outputs(check, inputs, run_probe(check.probe, student, inputs, seed, seconds, printed))
+    return replace(verdict, seed=seed, printed=printed.getvalue()[:PRINTED])

@@ -11,7 +11,7 @@ def check(name: str, student: Any, seed: int | None = None) -> None:
     """Nothing; cells of the student's own may call it."""
 
 
-def hint(name: str) -> None:
+def hint(name: str | None = None, solution: bool = False) -> None:
     """Nothing."""
 
 

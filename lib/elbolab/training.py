@@ -169,8 +169,9 @@ class _Run:
 
     def interrupt(self, epoch_saved):
         self.stopped = "interrupted"
-        if self.since.examples:
-            self._add_row("train", self.since.numbers())
+        if self.since.examples:  # rows of both splits, as after every epoch: what reads the history need not know of the stop
+            with contextlib.suppress(KeyboardInterrupt, FloatingPointError):
+                self.record()
         more = f" The same call goes on from the end of epoch {epoch_saved}." if epoch_saved else ""
         self.bar.say(f"Stopped by you in epoch {self.epoch}, step {self.step}; what was learned is kept.{more}")
 

@@ -216,3 +216,60 @@ def test_a_bonus_is_listed_and_not_counted():
     assert bonus.bonus and not counted.bonus
     html = progress_panel([counted, bonus], {bonus.name: {"points": bonus.max_points, "passed": True}})
     assert f"0 of {counted.max_points} points" in html and f"{bonus.max_points} of {bonus.max_points} (bonus)" in html
+
+
+def test_what_the_code_prints_and_the_seed_stand_in_a_failing_panel(right, displayed):
+    def wrong(logits, x):
+        print("logits", tuple(logits.shape), SCRIPT)
+        return right(logits, x) * 0
+
+    with pytest.raises(CheckFailed):
+        check(NAME, wrong)
+    html, text = displayed[-1]["text/html"], displayed[-1]["text/plain"]
+    assert "logits (" in html and "<script" not in html and "logits (" in text
+    seed = int(re.search(r"seed=(\d+)", html)[1])
+    with pytest.raises(CheckFailed):
+        check(NAME, wrong, seed=seed)
+    assert displayed[-1]["text/html"] == html  # the very same draw
+    check(NAME, right)
+    assert "seed=" not in displayed[-1]["text/html"]
+
+
+def test_much_that_is_printed_is_cut(displayed):
+    with pytest.raises(CheckFailed):
+        check(NAME, lambda logits, x: print("x" * 10**6))
+    assert len(displayed[-1]["text/html"]) < 20_000
+
+
+def test_older_code_than_the_cell_shows_is_said(own_folder):
+    """After a syntax error the class of before is still there; a cell that defines and checks is never called old."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from autograder import notebook
+
+    shell = InteractiveShell()
+    notebook.Watch(shell)
+    shell.run_cell("class Answer:\n    one = 1")
+    first = shell.user_ns["Answer"]
+    assert notebook.stale("Answer", first) == ""
+    for broken in ("class Answer:\n    one = = 2", "1 / 0\nclass Answer:\n    one = 2", "%matplotlib nothing\nclass Answer: pass"):
+        shell.run_cell(broken)
+        assert "earlier run" in notebook.stale("Answer", first)
+        shell.run_cell("1 + 1")
+        assert "earlier run" in notebook.stale("Answer", first)
+    shell.user_ns["stale"] = notebook.stale
+    shell.run_cell("class Answer:\n    one = 3\nsaid = stale('Answer', Answer)\n1 / 0")
+    assert shell.user_ns["said"] == "" and notebook.stale("Answer", shell.user_ns["Answer"]) == ""
+
+
+def test_the_solution_can_be_had_after_an_attempt_and_is_remembered(right, displayed, capsys):
+    hint(NAME, solution=True)
+    assert "Try it yourself first" in capsys.readouterr().out and not displayed
+    with pytest.raises(CheckFailed):
+        check(NAME, None)
+    hint(solution=True)  # of the check that was run last
+    assert SOLUTIONS[TARGET].strip() in displayed[-1]["text/plain"]
+    progress()
+    assert displayed[-1]["text/html"].count("solution seen") == 1
+    hint(NAME)
+    assert SOLUTIONS[TARGET].strip() not in displayed[-1]["text/plain"]

@@ -46,7 +46,7 @@ class After:
     def __call__(self, model, x):
         if torch.is_grad_enabled():
             self.calls -= 1
-        return self.then(model, x, self.vi) if self.calls < 0 else self.vi(model, x)
+        return self.then(model, x, self.vi) if self.calls < 0 and torch.is_grad_enabled() else self.vi(model, x)
 
 
 def interrupt(model, x, vi):
@@ -124,8 +124,9 @@ def test_interrupt_keeps_what_was_learned(capsys):
     model = make_model()
     before = [p.detach().clone() for p in model.parameters()]
     history = fit(model, After(10, interrupt), make_data(), epochs=5, batch_size=32)
-    # 7 steps an epoch: one whole epoch (two rows) and 3 steps of the second (one row).
-    assert history.attrs["stopped"] == "interrupted" and history["step"].tolist() == [7, 7, 10]
+    # 7 steps an epoch: one whole epoch and 3 steps of the second, each with a row of both splits.
+    assert history.attrs["stopped"] == "interrupted" and history["step"].tolist() == [7, 7, 10, 10]
+    assert history["split"].tolist() == ["train", "validation"] * 2
     assert not any(torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True))
     out, err = capsys.readouterr()
     assert "what was learned is kept" in out and err == ""
