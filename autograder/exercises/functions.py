@@ -13,8 +13,6 @@ from autograder.probing import Trouble, describe
 
 __all__ = ["as_tensor", "attempt", "cases", "differentiate", "need_callable", "probe"]
 
-FLOATS = (torch.float32, torch.float64, torch.float16)
-
 
 def cases(signature: str, slopes: Sequence[str] = (), **arguments: dict[str, Any]) -> dict[str, Any]:
     """Inputs of `probe`.
@@ -93,7 +91,7 @@ def as_tensor(value: Any, what: str) -> Tensor:
         raise Trouble(f"`{what}` returned None. Is there a `return` at its end?")
     if not isinstance(value, Tensor):
         raise Trouble(f"`{what}` returned {type(value).__name__} where a torch.Tensor was expected.")
-    if value.dtype not in FLOATS:
+    if value.dtype not in (torch.float32, torch.float64, torch.float16):
         raise Trouble(f"`{what}` returned a tensor of {value.dtype} where floating point was expected.")
     if value.layout != torch.strided or value.device.type == "meta":
         kind = "sparse tensor" if value.layout != torch.strided else "tensor without values"

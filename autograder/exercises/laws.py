@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autograder.exercises.exercise import Behavior, Finding, Mistake, Seen, failed, passed, wrapped
 
-__all__ = ["GENERAL", "Summary", "agree", "close", "differs", "extremes", "general", "gradient", "shown", "untouched", "value"]
+__all__ = ["Summary", "agree", "close", "differs", "extremes", "general", "gradient", "shown", "untouched", "value"]
 
 SIGMAS = 6.5  # of a mean: a false alarm in less than one of 1e9
 
@@ -86,7 +86,8 @@ def value(points: int, *names: str, what: str = "The value", shape: str = "one v
         for name in names:
             got, given = seen.outputs[name], seen.inputs["cases"][name]
             if "trouble" in got:
-                return failed("value", got["trouble"] if name == names[0] else f"{shapes(given)}: {got['trouble']}")
+                shapes = ", ".join(f"{n} of shape {list(v.shape)}" for n, v in given.items() if isinstance(v, Tensor))
+                return failed("value", got["trouble"] if name == names[0] else f"With {shapes}: {got['trouble']}")
             if name == names[0] and varies(seen, name):
                 return failed("value", "Two calls with the same arguments differ.", random, shown(got["value"]), shown(got["again"]))
             if fault := differs(got["value"], seen.right[name]["value"], what, shape, rtol, atol):
@@ -129,10 +130,6 @@ def constant(got: Tensor, want: Tensor) -> bool:
     """Whether every entry is off by one and the same number."""
     off = got.double() - want
     return off.numel() > 1 and float(off.max() - off.min()) <= 1e-4 * float(1 + off.abs().mean())
-
-
-def shapes(given: dict[str, Any]) -> str:
-    return "With " + ", ".join(f"{name} of shape {list(v.shape)}" for name, v in given.items() if isinstance(v, Tensor))
 
 
 def extremes(points: int, name: str, what: str, sign: str, rtol: float = 1e-4, atol: float = 1e-3) -> Behavior:
@@ -197,24 +194,17 @@ def gradient(points: int, case: str, rtol: float = 1e-3, atol: float = 3e-3, sig
 
 # --- mistakes that every exercise may have -------------------------------------------------------
 
-GENERAL = {
-    mistake.name: mistake
-    for mistake in (
-        Mistake("changes_its_inputs", "An argument is changed in place.",
-                "Methods ending in an underscore (exp_, mul_) and += overwrite their tensor. Make a new tensor.",
-                wrapped("(value, given[0].data.mul_(0.5))[0]")),
-        Mistake("without_gradient", "The result carries no gradient.",
-                "Training needs the graph: no detach, no no_grad, no .item(), no NumPy on the way.",
-                wrapped("value.detach()")),
-        Mistake("state_drifts", "The result changes from call to call.",
-                "Calls must not change anything: compute from the arguments alone.",
-                wrapped("value * len(calls)", "calls.append(1)").replace("def wrap(right):", "def wrap(right, calls=[0]):")),
-        Mistake("summed_over_the_batch", "The examples of the batch are added up or averaged.",
-                "Keep one value for each example; only a loss takes the mean over the batch.",
-                wrapped("value.sum()"), wrapped("value.mean()")),
-        Mistake("bits_for_nats", "The value is in bits.", "Nats use the natural logarithm.", wrapped("value / 0.6931471805599453")),
-    )
-}
+GENERAL = {mistake.name: mistake for mistake in (
+    Mistake("changes_its_inputs", "An argument is changed in place.",
+            "Methods ending in an underscore, and +=, overwrite: make a new tensor.", wrapped("(value, given[0].data.mul_(0.5))[0]")),
+    Mistake("without_gradient", "The result carries no gradient.",
+            "Training needs the graph: no detach, no no_grad, no .item(), no NumPy on the way.", wrapped("value.detach()")),
+    Mistake("state_drifts", "The result changes from call to call.", "Calls must not change anything: compute from the arguments alone.",
+            wrapped("value * len(calls)", "calls.append(1)").replace("def wrap(right):", "def wrap(right, calls=[0]):")),
+    Mistake("summed_over_the_batch", "The examples of the batch are added up or averaged.",
+            "Keep one value for each example; only a loss takes the mean over the batch.", wrapped("value.sum()"), wrapped("value.mean()")),
+    Mistake("bits_for_nats", "The value is in bits.", "Nats use the natural logarithm.", wrapped("value / 0.6931471805599453")),
+)}
 
 
 def general(*names: str) -> tuple[Mistake, ...]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from autograder.probing import Trouble
 
-__all__ = ["columns", "probe", "read_table"]
+__all__ = ["columns", "probe"]
 
 MOST_ROWS = 1000
 
@@ -23,18 +23,16 @@ def columns(table: str, texts: Sequence[str] = (), numeric: Sequence[str] = ()) 
 
 def probe(student: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """The columns of the table that the inputs name: lists of str, and of float (which may be NaN), all of one length."""
-    return read_table(student, inputs["table"], inputs["texts"], inputs["numeric"])
-
-
-def read_table(student: Any, name: str, texts: Sequence[str], numeric: Sequence[str]) -> dict[str, Any]:
-    """The columns of a student's table: lists of str, and of float (which may be NaN)."""
-    table = need_table(student, name)
-    table = with_index_levels(table, [*texts, *numeric])
-    missing = [column for column in (*texts, *numeric) if column not in table.columns]
+    name, texts, numeric = inputs["table"], inputs["texts"], inputs["numeric"]
+    table, wanted = need_table(student, name), [*texts, *numeric]
+    levels = [level for level in table.index.names if level in wanted and level not in table.columns]
+    if levels:  # a setting that serves as the table's index is a column like any other
+        table = table.reset_index(level=levels)
+    missing = [column for column in wanted if column not in table.columns]
     if missing:
         there = ", ".join(str(column) for column in table.columns) or "none"
         raise Trouble(f"`{name}` lacks {listed(missing)}. Its columns are: {there}.")
-    double = [column for column in (*texts, *numeric) if list(table.columns).count(column) > 1]
+    double = [column for column in wanted if list(table.columns).count(column) > 1]
     if double:
         raise Trouble(f"`{name}` has {listed(double)} more than once.")
     if len(table) == 0:
@@ -56,12 +54,6 @@ def need_table(student: Any, name: str) -> pd.DataFrame:
     kind = type(student).__name__
     advice = f" `pd.DataFrame({name})` makes a table of it." if isinstance(student, (list, dict)) else ""
     raise Trouble(f"`{name}` must be a pandas DataFrame with one row for each model; it is a {kind}.{advice}")
-
-
-def with_index_levels(table: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
-    """A setting that serves as the table's index is a column like any other."""
-    named = [level for level in table.index.names if level in wanted and level not in table.columns]
-    return table.reset_index(level=named) if named else table
 
 
 def as_number(value: Any, name: str, column: str, row: int) -> float:
