@@ -13,7 +13,8 @@ from autograder.verdict import Verdict
 
 __all__ = ["hint_panel", "progress_panel", "verdict_panel"]
 
-# Colors that read on light and on dark pages, and apart for the color-blind (Okabe and Ito 2008).
+# For marks and frames, at least 3 : 1 on light and on dark pages, and apart for the color-blind (Okabe and Ito 2008). No color has
+# the 4.5 : 1 that text needs on both, so text has the page's own.
 GOOD, BAD, ASIDE = "#009e73", "#d55e00", "#0072b2"
 FONT = "font-family:system-ui,-apple-system,'Segoe UI',sans-serif;font-size:14px;line-height:1.5"
 
@@ -38,7 +39,7 @@ def verdict_panel(check: Exercise, verdict: Verdict, draw: bool = True, note: st
     parts = [f'<div style="margin:0 0 6px"><b>{code(note)}</b></div>'] if note else []
     parts += [
         '<div style="display:flex;justify-content:space-between;gap:1em">'
-        f'<b style="color:{color};font-size:16px">{mark} {code(check.title)}</b>'
+        f'<b style="font-size:16px"><span style="color:{color}">{mark}</span> {code(check.title)}</b>'
         f'<span style="white-space:nowrap;opacity:.75">{verdict.points:g} of {verdict.max_points} points</span></div>'
     ]
     if not verdict.passed and not verdict.mistakes:
@@ -62,7 +63,7 @@ def printed(verdict: Verdict) -> str:
     if not verdict.printed:
         return ""
     style = "margin:4px 0 0 1em;max-height:15em;overflow:auto;font-size:12px"
-    return (f'<details open style="margin-top:4px"><summary style="cursor:pointer;color:{ASIDE}">What your code printed</summary>'
+    return (f'<details open style="margin-top:4px"><summary style="cursor:pointer;text-decoration:underline">What your code printed</summary>'
             f'<pre style="{style}">{escape(verdict.printed)}</pre></details>')
 
 
@@ -104,7 +105,7 @@ def finding_row(check: Exercise, finding: Finding, said: str) -> str:
 
 def hint_details(check: Exercise) -> str:
     return (
-        f'<details style="margin-top:4px"><summary style="cursor:pointer;color:{ASIDE}">Show a hint</summary>'
+        f'<details style="margin-top:4px"><summary style="cursor:pointer;text-decoration:underline">Show a hint</summary>'
         f'<div style="margin:4px 0 0 1em">{code(check.hints[0])}<br><span style="opacity:.75">More: '
         f"<code>hint(&quot;{escape(check.name)}&quot;)</code></span></div></details>"
     )

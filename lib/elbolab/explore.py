@@ -7,6 +7,7 @@ that a move of a slider costs a few milliseconds.
 """
 
 import base64
+import html
 import io
 
 import numpy as np
@@ -35,7 +36,8 @@ class Explorer:
         self.image = ipywidgets.Image(value=self._picture(), format="png", layout={"max_width": "100%"})
         for slider in sliders:
             slider.observe(self._on_move, names="value")
-        self.widget = ipywidgets.VBox([*sliders, self.image])
+        in_words = ipywidgets.HTML(f"<details><summary>In words</summary>{html.escape(words)}</details>")  # the picture has no text
+        self.widget = ipywidgets.VBox([*sliders, self.image, in_words])
 
     def _picture(self) -> bytes:
         return self.update(*(slider.value for slider in self.sliders))
