@@ -63,8 +63,8 @@ def printed(verdict: Verdict) -> str:
     if not verdict.printed:
         return ""
     style = "margin:4px 0 0 1em;max-height:15em;overflow:auto;font-size:12px"
-    return (f'<details open style="margin-top:4px"><summary style="cursor:pointer;text-decoration:underline">What your code printed</summary>'
-            f'<pre style="{style}">{escape(verdict.printed)}</pre></details>')
+    title = '<summary style="cursor:pointer;text-decoration:underline">What your code printed</summary>'
+    return f'<details open style="margin-top:4px">{title}<pre style="{style}">{escape(verdict.printed)}</pre></details>'
 
 
 def again(check: Exercise, verdict: Verdict) -> str:

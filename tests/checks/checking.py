@@ -75,6 +75,8 @@ def prices(checks, seed=11):
     """By check, mistake and way, the behaviors that are lost; None where the check does not mind."""
     found = {}
     for exercise in map(find_check, checks):
+        if not (verdict := said(exercise, exercise.solution, seed)).passed:
+            raise SystemExit(f"The solution of {exercise.name} does not pass: {verdict.message}")
         for mistake in exercise.mistakes:
             each = [said(exercise, exercise.source(way), seed) for way in mistake.ways]
             found.setdefault(exercise.name, {})[mistake.name] = [lost(v) if v.mistakes or not v.passed else None for v in each]
