@@ -126,8 +126,10 @@ class Call:
 
     def gradients(self) -> Iterator[dict[str, Tensor]]:
         """Of right losses that this one equals, the closest first."""
-        got = self.record["loss"].double()
-        same = near(got, self.loss).nonzero().flatten() if got.numel() == 1 else torch.zeros(0, dtype=torch.long)
+        if self.record["loss"].numel() != 1:
+            return
+        got = self.record["loss"].double().flatten()
+        same = near(got, self.loss).nonzero().flatten()
         for number in same[(self.loss[same].detach() - got).abs().argsort()][:MOST]:
             with torch.enable_grad():
                 slopes = torch.autograd.grad(self.loss[number], list(self.weights.values()), retain_graph=True)
