@@ -21,8 +21,7 @@ from autograder.exercises.laws import Summary, agree
 
 __all__ = ["candidates", "judge", "overlap"]
 
-CHANGED = "changes_its_inputs"
-MOST_PAIRS, MOST_UNLIKE = 300, 60  # that are run for one answer, and of those whose shapes came from neither alone
+MOST_PAIRS = 300  # that are run for one answer
 SECONDS = 10.0  # of this process, for naming; some tenths are usual, and without a name the points are the same or fewer
 
 
@@ -116,8 +115,7 @@ class Judgement:
 
     def findings(self) -> list[Finding]:
         decided = self.decided
-        # A changed argument is seen whatever the numbers are; they may show another mistake.
-        self.open = [b for b in self.laws.values() if b.view and (decided[b.name].passed or decided[b.name].mistakes in ((), (CHANGED,)))]
+        self.open = [b for b in self.laws.values() if b.view and (decided[b.name].passed or not decided[b.name].mistakes)]
         roots = [b for b in self.open if not decided[b.name].passed and self.stands(b)]
         try:
             causes = self.explain(roots) if roots else {}
@@ -137,7 +135,7 @@ class Judgement:
         cause = causes.get(law.name) or next((causes[name] for name in after if set(after) <= causes.keys()), None)
         if self.stands(law) or (law.own and cause):
             own = causes.get(law.name)
-            return named(finding, own) if own and not finding.passed else finding
+            return named(finding, own) if own and not finding.passed and not finding.mistakes else finding
         if cause is None:
             return failed(law.name, f"Judged once the {' or the '.join(after)} is right.")
         if not self.same(law, cause):
@@ -191,10 +189,9 @@ class Judgement:
         helped = any(helps for _, helps in fits)
         wrong = [law for law in self.open if law not in sound]
         likely, rests, runs = [self.likely(c, wrong) for c, _ in fits], self.rests([c for c, _ in fits], wrong[0]), 0
-        shaped = {(i, j): list(map(max, likely[i], likely[j])) for i, j in itertools.combinations(range(len(fits)), 2)}
-        order = sorted(shaped, key=lambda two: (-sum(shaped[two]), -sum(all(likely[i]) for i in two), rests[two[0]][two[1]]))
-        for i, j in order:
-            (first, a), (second, b) = fits[i], fits[j]
+        shaped = [(i, j) for i, j in itertools.combinations(range(len(fits)), 2) if likely[i] or likely[j]]
+        order = sorted(shaped, key=lambda two: (-sum(likely[i] for i in two), rests[two[0]][two[1]]))
+        for (first, a), (second, b) in ((fits[i], fits[j]) for i, j in order):
             if first.names == second.names or first.form != second.form or (helped and not a and not b):
                 continue
             if overlap(self.exercise.solution, first.way, second.way):
@@ -203,13 +200,12 @@ class Judgement:
             if all(self.same(law, pair) for law in self.open):
                 yield pair
             runs += 1
-            if runs >= (MOST_PAIRS if all(shaped[i, j]) else MOST_UNLIKE):  # the likely ones come first
+            if runs == MOST_PAIRS:
                 return
 
-    def likely(self, candidate: Candidate, wrong: list[Behavior]) -> list[bool]:
-        """Which of the shapes that came a candidate has."""
-        views = [(view(law, self.brief[1]), view(law, candidate.brief)) for law in wrong]
-        return [form(a) == form(b) for got, known in views for a, b in parted(got, known)]
+    def likely(self, candidate: Candidate, wrong: list[Behavior]) -> bool:
+        """Whether a candidate has the shapes that came."""
+        return all(form(view(law, self.brief[1])) == form(view(law, candidate.brief)) for law in wrong)
 
     def rests(self, fits: list[Candidate], law: Behavior) -> list[list[float]]:
         """What two candidates leave of the answer's difference to what is right, if theirs add up, as most do nearly."""
@@ -232,11 +228,6 @@ def alike(law: Behavior, a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether two outputs are the same for this behavior."""
     mine, other = view(law, a), view(law, b)
     return mine is not None and other is not None and agree(mine, other, law.rtol, law.atol)
-
-
-def parted(a: Any, b: Any) -> list[tuple[Any, Any]]:
-    """The parts of a list, such as one for each call, beside those of another."""
-    return [(x, b[i] if isinstance(b, list) and len(b) == len(a) else None) for i, x in enumerate(a)] if isinstance(a, list) else [(a, b)]
 
 
 def form(value: Any) -> Any:
@@ -287,4 +278,4 @@ def spans(source: str, way: Way) -> list[tuple[int, int]]:
 
 
 def named(finding: Finding, cause: Candidate) -> Finding:
-    return replace(finding, mistakes=tuple(dict.fromkeys(finding.mistakes + cause.names)))
+    return replace(finding, mistakes=tuple(dict.fromkeys(cause.names)))
