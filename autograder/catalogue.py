@@ -1,4 +1,7 @@
-"""All exercises by their checks' names, unit by unit in the course's order."""
+"""All exercises by their checks' names, unit by unit in the course's order.
+
+They are read when they are asked for, as they bring torch: a second of start-up, and the grader's first process does without them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import importlib
 import pkgutil
 from functools import lru_cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from autograder import own
-from autograder.exercises.exercise import Exercise
-from autograder.probing import Trouble
+
+if TYPE_CHECKING:
+    from autograder.exercises.exercise import Exercise
 
 __all__ = ["all_checks", "exercise_of", "find_check", "refusal"]
 
@@ -44,6 +49,8 @@ def find_check(name: str) -> Exercise:
     Raises:
         Trouble: there is none, and the message lists names that are close; or its unit's own checks.py cannot be used.
     """
+    from autograder.probing import Trouble
+
     checks = all_checks()
     if name in checks:
         return checks[name]

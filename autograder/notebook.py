@@ -47,14 +47,15 @@ def check(name: str, student: Any, seed: int | None = None) -> float | None:
     """
     grading = os.environ.get("ELBOLAB_GRADING") == "1"
     try:
-        verdict = evaluate(find_check(name), student, seed)
+        found = find_check(name)
+        verdict = evaluate(found, student, seed)
     except Trouble as trouble:
         if grading:
             return 0.0
         raise CheckFailed(str(trouble)) from None
-    note = stale(find_check(name).target, student)
+    note = stale(found.target, student)
     text = "\n".join(filter(None, [note, plain(verdict)]))
-    show(verdict_panel(find_check(name), verdict, note=note), text, {VERDICT_MIME: verdict.record()})
+    show(verdict_panel(found, verdict, note=note), text, {VERDICT_MIME: verdict.record()})
     if grading:
         return float(verdict.points)
     global latest

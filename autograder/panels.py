@@ -63,20 +63,20 @@ def printed(verdict: Verdict) -> str:
     if not verdict.printed:
         return ""
     style = "margin:4px 0 0 1em;max-height:15em;overflow:auto;font-size:12px"
-    title = '<summary style="cursor:pointer;text-decoration:underline">What your code printed</summary>'
-    return f'<details open style="margin-top:4px">{title}<pre style="{style}">{escape(verdict.printed)}</pre></details>'
+    return unfolding("What your code printed", f'<pre style="{style}">{escape(verdict.printed)}</pre>', opened=True)
 
 
 def again(check: Exercise, verdict: Verdict) -> str:
     """The line that checks with the same random inputs."""
     if verdict.seed is None:
         return ""
-    return ('<div style="opacity:.75;margin-top:4px">The same random inputs again: '
-            f"<code>{escape(call(check, verdict))}</code></div>")
+    line = f'check("{check.name}", {check.target}, seed={verdict.seed})'
+    return f'<div style="opacity:.75;margin-top:4px">The same random inputs again: <code>{escape(line)}</code></div>'
 
 
-def call(check: Exercise, verdict: Verdict) -> str:
-    return f'check("{check.name}", {check.target}, seed={verdict.seed})'
+def unfolding(title: str, body: str, opened: bool = False) -> str:
+    summary = f'<summary style="cursor:pointer;text-decoration:underline">{title}</summary>'
+    return f'<details{" open" if opened else ""} style="margin-top:4px">{summary}{body}</details>'
 
 
 def picture(found: Mapping[str, Any], draw: bool) -> str:
@@ -104,11 +104,8 @@ def finding_row(check: Exercise, finding: Finding, said: str) -> str:
 
 
 def hint_details(check: Exercise) -> str:
-    return (
-        f'<details style="margin-top:4px"><summary style="cursor:pointer;text-decoration:underline">Show a hint</summary>'
-        f'<div style="margin:4px 0 0 1em">{code(check.hints[0])}<br><span style="opacity:.75">More: '
-        f"<code>hint(&quot;{escape(check.name)}&quot;)</code></span></div></details>"
-    )
+    more = f'<span style="opacity:.75">More: <code>hint(&quot;{escape(check.name)}&quot;)</code></span>'
+    return unfolding("Show a hint", f'<div style="margin:4px 0 0 1em">{code(check.hints[0])}<br>{more}</div>')
 
 
 def read_on(check: Exercise) -> str:

@@ -1,6 +1,8 @@
 """No import runs in a circle: what a part of the house needs stands below it."""
 
 import ast
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -81,3 +83,16 @@ def test_nothing_imports_in_a_circle():
 ])
 def test_circles_are_found(sources, found):
     assert len(circles(sources)) == found
+
+
+def test_the_graders_first_process_does_without_torch():
+    """It hands out work and keeps the gradebook; the exercises, which bring torch, are for those who judge."""
+    source = """if True:
+        import sys
+        from autograder import cli
+        from autograder.grading import assignment, dryrun, grader, pipeline, table
+        from autograder.catalogue import refusal
+        assert refusal("vae.elbo") == "" and "torch" not in sys.modules, "torch is there"
+    """
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -170,8 +170,11 @@ class _Run:
     def interrupt(self, epoch_saved):
         self.stopped = "interrupted"
         if self.since.examples:  # rows of both splits, as after every epoch: what reads the history need not know of the stop
-            with contextlib.suppress(KeyboardInterrupt, FloatingPointError):
-                self.record()
+            with contextlib.suppress(FloatingPointError):
+                try:
+                    self.record()
+                except KeyboardInterrupt:  # stopped again: there is no time for the validation images
+                    self._add_row("train", self.since.numbers())
         more = f" The same call goes on from the end of epoch {epoch_saved}." if epoch_saved else ""
         self.bar.say(f"Stopped by you in epoch {self.epoch}, step {self.step}; what was learned is kept.{more}")
 

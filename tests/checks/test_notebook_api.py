@@ -241,7 +241,7 @@ def test_much_that_is_printed_is_cut(displayed):
     assert len(displayed[-1]["text/html"]) < 20_000
 
 
-def test_older_code_than_the_cell_shows_is_said(own_folder):
+def test_older_code_than_the_cell_shows_is_said():
     """After a syntax error the class of before is still there; a cell that defines and checks is never called old."""
     from IPython.core.interactiveshell import InteractiveShell
 

@@ -132,6 +132,18 @@ def test_interrupt_keeps_what_was_learned(capsys):
     assert "what was learned is kept" in out and err == ""
 
 
+def test_a_second_stop_costs_the_validation_row_only():
+    objective = After(10, interrupt)
+
+    def impatient(model, x):
+        if objective.calls < 0:  # the validation images, after the first stop
+            raise KeyboardInterrupt
+        return objective(model, x)
+
+    history = fit(make_model(), impatient, make_data(), epochs=5, batch_size=32, progress=False)
+    assert history.attrs["stopped"] == "interrupted" and history["split"].tolist() == ["train", "validation", "train"]
+
+
 @pytest.mark.parametrize("progress", [True, False])
 def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_good_weights(capsys, progress):
     model = make_model()

@@ -79,11 +79,13 @@ def shared(solution: str, surrogate: str, weight: str) -> tuple[Mistake, ...]:
 NUM_SAMPLES_IGNORED = ("num_samples_ignored", "Not num_samples codes are drawn, but one.", "Draw with sample((num_samples,)), and average.")
 COST_NOT_DETACHED = ("cost_not_detached", "The cost is not detached where it multiplies log q: the decoder gets a wrong gradient.",
                      "There the cost is a weight, a number: cost.detach(). The decoder learns through the other term.")
+UNDETACHED = (LOG_Q, f"with torch.no_grad():\n        {LOG_Q}")
 
 MISTAKES = (
     *shared(SOLUTION, SURROGATE, "cost.detach()"),
     Mistake("log_prob_detached", "The log-probability carries no gradient: the encoder learns nothing.",
-            "Keep its graph: look for no_grad and detach.", (SURROGATE, "surrogate = cost + cost.detach() * (log_q - log_q).detach()")),
+            "Keep its graph: look for no_grad and detach.",
+            (SURROGATE, "surrogate = cost + cost.detach() * (log_q - log_q).detach()"), UNDETACHED),
     Mistake("logits_not_normalized", "The logits are taken for log-probabilities.",
             "log q = logits.log_softmax(-1); the normalizer has a gradient, too.", (LOG_Q, "log_q = (z * logits).sum(dim=(-2, -1))")),
     Mistake("averaged_before_multiplying", "Cost and log q are averaged over the samples before they are multiplied.",
@@ -100,7 +102,7 @@ RLOO_MISTAKES = (
     Mistake("log_prob_detached",
             "No learning signal reaches the logits: log q is detached, or the signals were averaged, to zero, before they multiplied it.",
             "Each sample's signal, detached, multiplies its own log q, which keeps its gradient; then average.",
-            (RLOO_SURROGATE, "surrogate = cost + signal * (log_q - log_q).detach()"),
+            (RLOO_SURROGATE, "surrogate = cost + signal * (log_q - log_q).detach()"), UNDETACHED,
             (RLOO_SURROGATE, f"surrogate = cost + signal.mean(dim=0) * {HIDDEN}.mean(dim=0)")),
     Mistake(*NUM_SAMPLES_IGNORED, ((DRAW, "z = q.sample((1,))"), (BASELINE, "baseline = 0"))),
     Mistake(*COST_NOT_DETACHED, ((SIGNAL, "signal = cost - baseline"), (RLOO_SURROGATE, "surrogate = cost + signal * log_q")),

@@ -107,7 +107,8 @@ LIKELIHOOD_MISTAKES = (
             *map(wrapped, ("value.sum(1)", "value.mean(1)", "value.sum(0)", "value.sum()", "value.mean()"))),
     Mistake("sigmoid_saturates", "With large logits the sigmoid is exactly 0 or 1, and its logarithm is lost.",
             "Stay with logits: softplus(logit) is log(1 + exp(logit)) without overflow.",
-            body(LIKELIHOOD_SOLUTION, "p = pixel_logits.sigmoid()", "return torch.log(p) @ x.T + torch.log(1 - p) @ (1 - x).T")),
+            body(LIKELIHOOD_SOLUTION, "p = pixel_logits.sigmoid()", "return torch.log(p) @ x.T + torch.log(1 - p) @ (1 - x).T"),
+            ("nn.functional.softplus(pixel_logits)", "torch.log(1 + pixel_logits.exp())")),
     *general("changes_its_inputs", "without_gradient"),
 )
 
